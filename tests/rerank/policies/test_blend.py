@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind, Status
@@ -146,6 +146,8 @@ def test_neighbor_scores_are_weighted_means_of_cosines_to_the_others(
             if j != i and other is not None
         ]
         total = sum(p for p, _ in others)
+        # At the limit itself the rounding of a sum decides.
+        assume(abs(total - 1e-6) > 1e-12)
         expected = sum(p * c for p, c in others) / total if total > 1e-6 else 0.0
         assert score == pytest.approx(expected, abs=1e-6)
 
