@@ -48,6 +48,8 @@ SHORTEST_ANSWER = 4
 KEY = 400
 """Letters by which two passages count as the same."""
 SEED = 7
+# Queries whose cosines to all passages are in memory at once.
+BLOCK = 1024
 
 Progress = Callable[[str, int, int], None]
 
@@ -138,8 +140,12 @@ def build_lists(
         by_words = search.rank(queries, DEPTH)
     searched = [letters(text) for _, text in passages.items]
     for i, (one, known) in enumerate(zip(lists, answers, strict=True)):
-        cosines = vectors @ asked[i]
-        by_vector = np.argsort(-cosines)[:DEPTH].tolist()
+        if i % BLOCK == 0:
+            progress("rank", i, len(lists))
+            block = asked[i : i + BLOCK] @ vectors.T
+        cosines = block[i % BLOCK]
+        nearest = np.argpartition(-cosines, min(DEPTH, len(cosines) - 1))[:DEPTH]
+        by_vector = nearest[np.argsort(-cosines[nearest])].tolist()
         for number in _fuse(by_vector, by_words[i]):
             if number == one.right or number in one.given:
                 continue
@@ -150,8 +156,6 @@ def build_lists(
         del one.found[DEPTH:]
         kept = [one.right, *one.given, *one.found]
         one.cosines = [round(float(cosines[n]), 4) for n in kept]
-        if i % 1000 == 0:
-            progress("rank", i, len(lists))
     return lists, passages.items, +left_out
 
 
