@@ -103,7 +103,11 @@ def measure(arguments: argparse.Namespace) -> None:
     """Print nDCG@10 of `bundled` fused, and with the cross-encoder's z-scores added."""
     learner = Learner([], Settings(), str(arguments.model))
     learner.model.eval()
-    print("| collection | bundled | fused | cross-encoder | " + " | ".join(map(str, ADDED[1:])))
+    print(
+        "| collection | bundled | fused | cross-encoder | "
+        + " | ".join(map(str, ADDED[1:]))
+        + " |"
+    )
     print("|---|---|---|---|" + "---|" * len(ADDED[1:]))
     for name in arguments.collections:
         scored, texts = _read(name, arguments.queries)
@@ -115,8 +119,8 @@ def measure(arguments: argparse.Namespace) -> None:
         below = np.where(read, 0.0, UNREAD)
         orders = [columns["rerank"], fused, logits + below]
         orders += [fused + weight * _standard(logits, read) + below for weight in ADDED[1:]]
-        values = [scored.evaluator.ndcg(ranked_ids(pool, order)) for order in orders]
-        means = [f"{np.mean(list(by_query.values())):.4f}" for by_query in values]
+        ranked = [ranked_ids(pool, order) for order in orders]
+        means = [f"{np.mean(scored.evaluator.ndcg(ids)):.4f}" for ids in ranked]
         print(f"| {name} | " + " | ".join(means) + " |", flush=True)
 
 

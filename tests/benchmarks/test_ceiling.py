@@ -7,9 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cross_encoder_ceiling
+import numpy as np
 import pytest
 from ceiling.learner import SAME, Learner, Settings
 from ceiling.lists import TrainingList, build_lists, read_lists, write_lists
+
+from secondpass.evaluate.first_stage import FirstStageCandidate
+from secondpass.evaluate.score_matrix import build_score_matrix
 
 TEXTS = {
     "Iron Bridge": "The bridge over the Severn was built in 1779. It is of cast iron.",
@@ -135,3 +140,21 @@ def test_near_copies_of_the_right_passage_are_not_drawn() -> None:
     assert (2, 0.5) in drawn
     assert (1, SAME) not in drawn
     assert len(drawn) == 3
+
+
+def test_only_the_first_candidates_are_read_and_only_they_have_z_scores() -> None:
+    mask = np.array([[True, True, True], [True, True, False]])
+    pool = build_score_matrix(
+        {"1": "a", "2": "b"},
+        {
+            "1": [FirstStageCandidate(i, 0.0, 0.0) for i in "xyz"],
+            "2": [FirstStageCandidate(i, 0.0, 0.0) for i in "xy"],
+        },
+        None,
+        {"1": {}, "2": {}},
+    )
+    read = cross_encoder_ceiling._first(pool, np.array([[1.0, 3, 2], [1, 2, 9]]), 2)
+    assert read.tolist() == [[False, True, True], [True, True, False]]
+    assert not (read & ~mask).any()
+    values = cross_encoder_ceiling._standard(np.array([[7.0, 1, 3], [5, 5, 0]]), read)
+    assert values.tolist() == [[0.0, -1.0, 1.0], [0.0, 0.0, 0.0]]
