@@ -4,7 +4,9 @@
     python benchmarks/source_lists.py                          # held-out queries
     python benchmarks/cross_encoder_ceiling.py lists runs/spans/*.jsonl    # 12 minutes
     python benchmarks/cross_encoder_ceiling.py train --minutes 60
-    SECONDPASS_DATA=… python benchmarks/cross_encoder_ceiling.py measure
+    python benchmarks/cross_encoder_ceiling.py measure
+    SECONDPASS_DATA=.cache/sources python benchmarks/cross_encoder_ceiling.py measure \\
+        --collections medical
 
 Query and passage are one sequence of all-MiniLM-L6-v2, whose lower layers stay as they are.
 The lists are unfiltered results of BM25 and of the embedder (`ceiling/lists.py`), and the loss

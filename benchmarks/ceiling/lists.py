@@ -156,6 +156,7 @@ def build_lists(
         del one.found[DEPTH:]
         kept = [one.right, *one.given, *one.found]
         one.cosines = [round(float(cosines[n]), 4) for n in kept]
+    progress("rank", len(lists), len(lists))
     return lists, passages.items, +left_out
 
 
@@ -197,7 +198,8 @@ def _with_answers(
 def _without_answers(name: str, row: dict[str, Any], passages: Passages) -> TrainingList:
     """Return a list without candidates but those that its source names as wrong."""
     right = passages.number(row.get("title") or "", row["positive"])
-    given = [passages.number("", text) for text in row.get("negatives") or ()]
+    named = [passages.number("", text) for text in row.get("negatives") or ()]
+    given = [number for number in dict.fromkeys(named) if number != right]
     return TrainingList(name, row["query"], [], right, given)
 
 

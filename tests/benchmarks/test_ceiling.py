@@ -54,7 +54,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Any:
     asked = {
         "query": "how long is rice boiled",
         "positive": TEXTS["Rice"],
-        "negatives": [TEXTS["Tower Bridge"]],
+        "negatives": [TEXTS["Tower Bridge"], TEXTS["Rice"]],
     }
     write_pairs(folder / "data" / "train" / "selqa.jsonl.gz", asked)
     held_out = folder / "held-out" / "wiki" / "queries.jsonl"
@@ -123,12 +123,12 @@ def test_the_tokens_of_the_answer_are_the_right_ones(built: Any) -> None:
     lists, passages, _ = built
     learner = Learner(passages, Settings())
     for titled in (True, False):
-        ids, places = learner._passage(lists[0].right, titled)
+        ids, ends = learner._passage(lists[0].right, titled)
         pair = learner._join([5], ids)
         answering = learner._answering(lists[0], pair, titled)
         text = passages[lists[0].right][1]
-        assert "".join(text[slice(*places[i])] for i in answering) == "1779"
-        assert pair.ids[pair.start : pair.end] == ids
+        assert text[ends[answering[0] - 1] : ends[answering[-1]]].strip() == "1779"
+        assert pair.tokens[0][pair.start : pair.end].tolist() == list(ids)
 
 
 def test_near_copies_of_the_right_passage_are_not_drawn() -> None:
