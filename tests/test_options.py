@@ -16,8 +16,8 @@ from secondpass.cli.app import app
 from secondpass.index.config_file import Configuration
 from secondpass.index.index import Index
 from secondpass.option_types import Option, declared, offered
+from secondpass.option_values import BLENDED
 from secondpass.options import (
-    BLENDED,
     FUSIONS,
     OnFailure,
     PolicyOptions,

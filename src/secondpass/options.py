@@ -10,18 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, Union
 
-from secondpass.boost_rules import EXAMPLES, FUNCTIONS, BoostLike, parse_boost
-from secondpass.errors import InputError, nearest
+from secondpass.boost_rules import BoostLike
 from secondpass.option_types import (
     Choice,
     Count,
-    Custom,
     Flag,
     Names,
     Number,
     Option,
     Text,
 )
+from secondpass.option_values import BLEND, BOOSTS, CACHE, RERANK, SPAN_FIELDS, SPANS, WEIGHTS
 
 if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker
@@ -37,12 +36,6 @@ VARIANT_SCORES = ("first", "max")
 BUDGET_TOKENS = 65_536
 """The default of `budget_tokens`; docs/explanation/long-texts.md says what it costs."""
 
-SPAN_UNITS = ("sentence",)
-"""What a span is: the values of `unit`."""
-
-BLENDED = ("rerank", "vector", "bm25", "neighbors")
-"""The scores that a blend adds up, which are also the names of their weights."""
-
 Rerank = Union[bool, str, Path, "BaseReranker"]
 """True for the index's own reranker, False for none, else a model's name or a reranker."""
 OnFailure = Literal["raise", "fallback"]
@@ -51,95 +44,6 @@ OnUnsupported = Literal["raise", "ignore"]
 
 _LOCAL = {"http": "the server's own setting, not a client's"}
 _OF_ONE_QUERY = {"config": "it belongs to one query"}
-
-
-_WEIGHT = {"type": "number", "minimum": 0}
-
-
-def _rerank_problem(value: object) -> str | None:
-    valid = isinstance(value, bool) or (isinstance(value, str) and value != "")
-    return None if valid else "it must be true, false or the name of a model"
-
-
-def _cache_problem(value: object) -> str | None:
-    valid = isinstance(value, bool) or (isinstance(value, str) and value != "")
-    return None if valid else "it must be true, false, the path of a file or a redis:// URL"
-
-
-def _weights_problem(value: Any) -> str | None:
-    weight = Number(minimum=0)
-    valid = isinstance(value, list | tuple) and len(value) == 2
-    valid = valid and not any(map(weight.problem, value))
-    return None if valid and any(value) else "it must be two numbers from 0 up, not both 0"
-
-
-def _blend_problem(value: object) -> str | None:
-    if isinstance(value, bool):
-        return None
-    weight = Number(minimum=0)
-    if not isinstance(value, dict) or any(map(weight.problem, value.values())):
-        return "it must be true, false or a table of numbers from 0 up"
-    for name in value:
-        if name not in BLENDED:
-            return f"There is no score {name!r} to blend. {nearest(name, BLENDED)}"
-    return None if any(value.values()) else "At least one weight of a blend must be above 0"
-
-
-def _boost_problem(value: Any) -> str | None:
-    if not isinstance(value, list | tuple):
-        return f"it must be a list of boosts, such as {EXAMPLES}"
-    for boost in value:
-        try:
-            parse_boost(boost)
-        except InputError as error:
-            return str(error)
-    return None
-
-
-_BOOST = {
-    "anyOf": [
-        {"type": "string", "minLength": 1},
-        {
-            "type": "object",
-            "properties": {
-                "weight": {"type": "number"},
-                "filter": {"type": "string"},
-                "function": {"type": "string", "enum": list(FUNCTIONS)},
-                "field": {"type": "string"},
-                "value": {"type": ["string", "number", "boolean"]},
-                "origin": {"type": ["string", "number", "object"]},
-                "scale": {"type": ["string", "number"]},
-                "offset": {"type": ["string", "number"]},
-                "decay": {"type": "number"},
-            },
-            "required": ["weight"],
-            "additionalProperties": False,
-        },
-    ]
-}
-
-
-_SPAN_FIELDS: Mapping[str, Number | Count | Choice] = {
-    "threshold": Number(minimum=0, maximum=1),
-    "max_spans": Count(),
-    "unit": Choice(SPAN_UNITS),
-    "max_results": Count(),
-}
-
-
-def _spans_problem(value: object) -> str | None:
-    if isinstance(value, bool):
-        return None
-    if not isinstance(value, dict):
-        return f"it must be true, false or a table of {', '.join(_SPAN_FIELDS)}"
-    for name, inner in value.items():
-        if name not in _SPAN_FIELDS:
-            return f"Spans have no {name!r}. {nearest(str(name), _SPAN_FIELDS)}"
-        if name in ("max_spans", "max_results") and inner is None:
-            continue
-        if problem := _SPAN_FIELDS[name].problem(inner):
-            return f"{name} is {inner!r}: {problem}"
-    return None
 
 
 class ResultOptions(TypedDict, total=False):
@@ -219,16 +123,9 @@ class ResultOptions(TypedDict, total=False):
         bool | Mapping[str, Any] | Spans,
         Option(
             False,
-            f"Whether results have the sentences that answer, or {', '.join(_SPAN_FIELDS)} "
+            f"Whether results have the sentences that answer, or {', '.join(SPAN_FIELDS)} "
             "of those.",
-            Custom(
-                {
-                    "type": ["boolean", "object"],
-                    "properties": {n: kind.schema for n, kind in _SPAN_FIELDS.items()},
-                    "additionalProperties": False,
-                },
-                _spans_problem,
-            ),
+            SPANS,
             second_pass=True,
             flags=("--spans/--no-spans",),
         ),
@@ -308,7 +205,7 @@ class BoostOptions(TypedDict, total=False):
         Option(
             (),
             'What is added to scores, in standard deviations, as in "year >= 2024: +0.3".',
-            Custom({"type": "array", "items": _BOOST}, _boost_problem),
+            BOOSTS,
             second_pass=True,
             repeated=True,
         ),
@@ -364,7 +261,7 @@ class PolicyOptions(BoostOptions, total=False):
         Option(
             False,
             "Cache scores on disk, and reuse those of earlier runs.",
-            Custom({"type": ["boolean", "string"]}, _cache_problem),
+            CACHE,
             second_pass=True,
             flags=("--cache",),
             absent=_LOCAL,
@@ -465,10 +362,7 @@ class FirstStageOptions(GroupOptions, total=False):
         Option(
             None,
             "Fusion weights of BM25 and vector search, two numbers.",
-            Custom(
-                {"type": "array", "items": _WEIGHT, "minItems": 2, "maxItems": 2},
-                _weights_problem,
-            ),
+            WEIGHTS,
         ),
     ]
     version: Annotated[
@@ -551,7 +445,7 @@ class RerankingOptions(TypedDict, total=False):
         Option(
             True,
             "Whether to rerank, or the name of the reranker.",
-            Custom({"type": ["boolean", "string"]}, _rerank_problem),
+            RERANK,
             flags=("--rerank/--no-rerank",),
         ),
     ]
@@ -561,10 +455,7 @@ class RerankingOptions(TypedDict, total=False):
             True,
             "Whether to blend first-stage scores in, or the weights of rerank, vector, bm25 "
             "and neighbors.",
-            Custom(
-                {"type": ["boolean", "object"], "additionalProperties": _WEIGHT},
-                _blend_problem,
-            ),
+            BLEND,
             flags=("--blend/--no-blend",),
         ),
     ]

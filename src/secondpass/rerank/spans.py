@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import InputError, nearest
 from secondpass.inference.unicode import clean
-from secondpass.options import SPAN_UNITS
+from secondpass.option_values import SPAN_UNITS
 from secondpass.rerank.inputs import check_count, check_probability
 from secondpass.rerank.score import Score, Scored, WindowScore
 from secondpass.rerank.window_choice import rank_windows

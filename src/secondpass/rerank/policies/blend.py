@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import InputError, nearest
-from secondpass.options import BLENDED
+from secondpass.option_values import BLENDED
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.wrapper import RerankerWrapper, join_reasons
 from secondpass.rerank.score import Scored
