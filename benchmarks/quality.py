@@ -202,7 +202,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--json", type=Path, metavar="FILE", help="write everything there")
     add("--write", action="store_true", help="write the tables into the docs")
     add("--fresh", action="store_true", help="index and search again")
-    add("--rescore", action="store_true", help="score the pairs again")
+    add("--score-again", action="store_true", help="score the pairs again")
     arguments = parser.parse_args()
     arguments.collections = list(dict.fromkeys(arguments.collections))
     arguments.limits = dict.fromkeys(arguments.collections, arguments.queries)
@@ -259,7 +259,7 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(
             "The two models have windows of different lengths, which changes the scores too."
         )
-    for scorer in scorers if arguments.rescore else []:
+    for scorer in scorers if arguments.score_again else []:
         if scorer is not None:
             cache.delete_model(scorer.key)
     quality_run = QualityRun(arguments)

@@ -28,6 +28,7 @@ from secondpass.rerank.policies.fallback import (
 from secondpass.rerank.policies.mmr import MMR
 from secondpass.rerank.policies.pinned import Pinned
 from secondpass.rerank.policies.redis_store import is_redis_url
+from secondpass.rerank.policies.rescore import Rescored
 from secondpass.rerank.policies.score_cache import Cached, CacheStats
 from secondpass.storage import user_cache
 
@@ -39,6 +40,8 @@ _CHEAP_SHARE = 0.5
 _MAX_STACKS = 32
 # How the model is loaded; not those that stand in for it.
 _LOAD_OPTIONS = ("early_exit", "precision", "calibration_pairs")
+# What applies to the model that rescores, as to the others.
+_RESCORER_POLICIES = ("budget_ms", "cache", "on_failure", "timeout")
 
 
 class Composer:
@@ -105,8 +108,10 @@ class Composer:
         From the inside out: scores are cached right around each model, so that every policy
         profits; then the models that stand in if one fails; the budget, on one clock for
         both models of a cascade, of which the cheap one may take half; the cascade; the
-        calibration; the blend; the boosts, in standard deviations of the blended score;
-        diversity, which trades the boosted score; the pins, which nothing moves again.
+        calibration; the blend; the rescorer, which reads what comes first so far, under the
+        same cache, budget and handling of failures; the boosts, in standard deviations of the
+        score so far; diversity, which trades the boosted score; the pins, which nothing moves
+        again.
         `options` are those of `PolicyOptions`, and `blend`.
         `states` gives a reranker the document states that an index keeps. A cascade begins
         with `cheap`, by default the bundled model for it, and its `margin`. `matches` applies
@@ -124,6 +129,13 @@ class Composer:
         blend = options.get("blend", False)
         if blend is not False:
             composed = Blend(composed, None if blend is True else blend, vectors=vectors)
+        if chosen["rescore"] is not None:
+            composed = Rescored(
+                composed,
+                self._rescorer(chosen),
+                window=chosen["rescore_window"],
+                weight=chosen["rescore_weight"],
+            )
         if chosen["boost"]:
             composed = Boost(
                 composed, chosen["boost"], matches=matches, known_fields=known_fields
@@ -173,6 +185,17 @@ class Composer:
                     del self._stacks[next(iter(self._stacks))]
                 self._stacks[key] = self._build(*key)
             return self._stacks[key]
+
+    def _rescorer(self, chosen: Mapping[str, Any]) -> BaseReranker:
+        """Return the model that rescores, under the policies that every model is under."""
+        model = chosen["rescore"]
+        if not isinstance(model, BaseReranker):
+            names = ("precision", "calibration_pairs")
+            model = self.load(
+                model, timeout=chosen["timeout"], **{name: chosen[name] for name in names}
+            )
+        policies = {name: chosen[name] for name in _RESCORER_POLICIES}
+        return self._stack(model, with_defaults(PolicyOptions, policies), None, None)
 
     def _build(
         self,

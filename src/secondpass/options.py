@@ -247,6 +247,26 @@ class PolicyOptions(BoostOptions, total=False):
             flags=("--cascade/--no-cascade",),
         ),
     ]
+    rescore: Annotated[
+        str | Path | BaseReranker | None,
+        Option(
+            None,
+            "Model that reads the candidates ranked first once more, such as a cross-encoder.",
+            Text("the name of a model"),
+            second_pass=True,
+        ),
+    ]
+    rescore_window: Annotated[
+        int, Option(20, "Candidates that are read with rescore, from the first.", Count(2))
+    ]
+    rescore_weight: Annotated[
+        float,
+        Option(
+            0.4,
+            "What a standard deviation of rescored scores adds, in those of the scores before.",
+            Number(above=0),
+        ),
+    ]
     budget_ms: Annotated[
         float | None,
         Option(

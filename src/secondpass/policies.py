@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from secondpass.rerank.policies.mmr import MMR
     from secondpass.rerank.policies.pinned import Pinned
     from secondpass.rerank.policies.recency import Recency
+    from secondpass.rerank.policies.rescore import Rescored
     from secondpass.rerank.policies.score_cache import Cached
 
 _MODULES = {
@@ -54,6 +55,7 @@ _MODULES = {
     "Pinned": "rerank.policies.pinned",
     "Pointwise": "rerank.llm.pointwise",
     "Recency": "rerank.policies.recency",
+    "Rescored": "rerank.policies.rescore",
     "Setwise": "rerank.llm.setwise",
     "compose": "composition",
     "fit_margin": "rerank.policies.cascade",
@@ -77,6 +79,7 @@ __all__ = [
     "Pointwise",
     "PrecomputedMaxSim",
     "Recency",
+    "Rescored",
     "Setwise",
     "compose",
     "fit_margin",

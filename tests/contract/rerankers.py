@@ -29,6 +29,7 @@ from secondpass.rerank.policies.ensemble import Ensemble
 from secondpass.rerank.policies.mmr import MMR
 from secondpass.rerank.policies.pinned import Pinned
 from secondpass.rerank.policies.recency import Recency
+from secondpass.rerank.policies.rescore import Rescored
 from secondpass.server.scheduler.queue import WorkQueue
 from secondpass.server.scheduler.scheduled_models import ScheduledReranker
 from secondpass.testing.llm import OverlapLLM
@@ -130,6 +131,7 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "boost": lambda folder: Boost(_inner(), "kind", {"guide": 1.0}),
     "boost by text": lambda folder: Boost(_inner(), "text", {BREAD: -0.5}),
     "recency": lambda folder: Recency(_inner(), "day"),
+    "rescored": lambda folder: Rescored(_inner(), _larger(), window=70),
     "pinned": lambda folder: Pinned(_inner(), first=["pinned"]),
     "mmr": lambda folder: MMR(_inner()),
     "listwise": lambda folder: Listwise(OverlapLLM(), window=70, stride=35),

@@ -1,0 +1,173 @@
+"""nDCG@10 of searches whose first results another model reads once more, by weight.
+
+    python benchmarks/rescore.py                                  # bundled, then bundled-full
+    python benchmarks/rescore.py --rescorer FOLDER --window 10    # another model
+    SECONDPASS_DATA=.cache/sources python benchmarks/rescore.py --collections medical
+    python benchmarks/rescore.py --latency --collections scifact  # what a search takes
+
+Candidates are the first 100 of BM25 and of hybrid search. `fused` is the default blend of a
+search; a weight is that of `Rescored`, 0 leaves the scores as they are. The difference to
+`fused` at the default weight is tested over all queries of a collection (Fisher's randomization
+test). Collections and caches are those of `quality.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import quality
+from beir import Collection, load
+from harness.embedder_key import embedder_key
+from harness.indexes import open_index
+from harness.pair_scores import PairScoreCache, PairScorer
+from harness.scored_collection import ScoredCollection, score_collection
+from harness.suite import SETTINGS, SUITE, collection_settings
+
+from secondpass import Embedder
+from secondpass.evaluate.blend_weights import standardize_columns, weighted_sum
+from secondpass.evaluate.pair_scores import ScoresByQuery
+from secondpass.evaluate.score_matrix import (
+    FloatArray,
+    ScoreMatrix,
+    rank_positions,
+    ranked_ids,
+)
+from secondpass.evaluate.significance import estimate_effect
+from secondpass.models import bundled_path
+from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS, standardize
+from secondpass.rerank.policies.rescore import WEIGHT, WINDOW
+
+WEIGHTS = (0.2, 0.3, 0.4, 0.6, 0.8)
+Windows = Mapping[str, list[str]]
+"""The ids that are read again, by query, best first."""
+
+
+def first_ids(pool: ScoreMatrix, scores: FloatArray, window: int) -> Windows:
+    """Return the ids of the first candidates of each query."""
+    order = rank_positions(pool, scores)[:, :window].tolist()
+    return {
+        query: [ids[i] for i in row if i < len(ids)]
+        for query, ids, row in zip(pool.queries, pool.ids, order, strict=True)
+    }
+
+
+def rescored(
+    pool: ScoreMatrix, scores: FloatArray, windows: Windows, read: ScoresByQuery, weight: float
+) -> FloatArray:
+    """Return the scores in standard deviations, with what `Rescored` adds to the windows."""
+    changed = np.zeros_like(scores)
+    for row, (query, ids) in enumerate(zip(pool.queries, pool.ids, strict=True)):
+        if not ids:
+            continue
+        changed[row, : len(ids)] = standardize(scores[row, : len(ids)].tolist())
+        if len(windows[query]) < 2:
+            continue
+        added = standardize([read[query][name] for name in windows[query]])
+        places = [ids.index(name) for name in windows[query]]
+        changed[row, places] += weight * (added - added.min())
+    return changed
+
+
+def measure(
+    scored: ScoredCollection, setting: str, windows: Windows, read: ScoresByQuery
+) -> list[str]:
+    """Return the cells of one row: fused, the rescorer alone, by weight, and the test."""
+    pool = scored.pools[setting]
+    fused = weighted_sum(standardize_columns(pool), DEFAULT_WEIGHTS)
+
+    def ndcg(scores: FloatArray) -> FloatArray:
+        return scored.evaluator.ndcg(ranked_ids(pool, scores))
+
+    before = ndcg(fused)
+    # A weight so high that only the rescorer orders what it read.
+    alone = ndcg(rescored(pool, fused, windows, read, 1e6))
+    by_weight = {w: ndcg(rescored(pool, fused, windows, read, w)) for w in {*WEIGHTS, WEIGHT}}
+    effect = estimate_effect(by_weight[WEIGHT] - before)
+    cells = [f"{before.mean():.3f}", f"{alone.mean():.3f}"]
+    cells += [f"{by_weight[w].mean():.3f}" for w in WEIGHTS]
+    return [*cells, f"{effect.mean:+.3f}", f"{effect.p:.3f}", f"{effect.won}:{effect.lost}"]
+
+
+def latency(
+    collection: Collection, embedder: Embedder, key: str, rescorer: str, window: int
+) -> str:
+    """Return the cells of one row: medians of searches without and with a rescorer."""
+    settings = collection_settings(collection.name)
+    if settings.candidates_file is not None:
+        raise SystemExit(f"{collection.name} has no corpus to search")
+    took: dict[bool, list[float]] = {False: [], True: []}
+    folder = quality.CACHE / f"{collection.name}-{key}"
+    with open_index(collection, embedder, folder) as index:
+        for number, query in enumerate(collection.queries.values()):
+            for rescores in (False, True):
+                began = time.perf_counter()
+                index.search(
+                    query,
+                    candidates=50,
+                    rescore=rescorer if rescores else None,
+                    rescore_window=window,
+                )
+                # The first two load the models.
+                if number > 1:
+                    took[rescores].append(1000 * (time.perf_counter() - began))
+    without, with_it = (statistics.median(took[rescores]) for rescores in (False, True))
+    return f"{len(took[True])} | {without:.0f} | {with_it:.0f} | {with_it / without:.2f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--collections", nargs="+", default=list(SUITE), metavar="NAME")
+    add("--queries", type=int, metavar="N", help="only the first N questions of each")
+    add("--model", default="bundled", help="what reads all candidates")
+    add("--rescorer", default="bundled-full", help="what reads the first ones again")
+    add("--window", type=int, default=WINDOW, metavar="N")
+    add("--candidates", type=int, default=100, metavar="N")
+    add("--latency", action="store_true", help="time searches with 50 candidates instead")
+    parsed = parser.parse_args(arguments)
+    embedder = Embedder()
+    tokenizer = bundled_path("bundled-embedder") / "tokenizer.json"
+    key = embedder_key(embedder, tokenizer, quality.CACHE / "embedders.json")
+    if parsed.latency:
+        print("| collection | searches | ms | ms, rescored | ratio |\n|---|---|---|---|---|")
+        for name in parsed.collections:
+            collection = load(name, parsed.queries or 50, None, collection_settings(name).qrels)
+            row = latency(collection, embedder, key, parsed.rescorer, parsed.window)
+            print(f"| {name} | {row} |", flush=True)
+        return
+    cache = PairScoreCache(quality.CACHE / "scores.sqlite")
+    scorer = PairScorer(parsed.model, cache, states=quality.CACHE)
+    rescorer = PairScorer(parsed.rescorer, cache)
+    weights = " | ".join(f"{weight:g}" for weight in WEIGHTS)
+    print(
+        f"| collection | first stage | fused | {parsed.rescorer} | {weights} | at {WEIGHT:g} |"
+        " p | won:lost |"
+    )
+    print("|---|---|---|---|" + "---|" * len(WEIGHTS) + "---|---|---|")
+    for name in parsed.collections:
+        settings = collection_settings(name)
+        collection = load(name, parsed.queries, settings.candidates_file, settings.qrels)
+        candidates = quality.load_candidates(
+            collection, settings, embedder, key, depth=parsed.candidates
+        )
+        scored = score_collection(collection, settings, candidates, scorer)
+        for setting, label in SETTINGS.items():
+            if settings.candidates_file is not None and setting != next(iter(SETTINGS)):
+                continue
+            pool = scored.pools[setting]
+            fused = weighted_sum(standardize_columns(pool), DEFAULT_WEIGHTS)
+            windows = first_ids(pool, fused, parsed.window)
+            read = rescorer.score(collection, windows)
+            cells = measure(scored, setting, windows, read)
+            print(f"| {name} | {label} | " + " | ".join(cells) + " |", flush=True)
+    cache.close()
+
+
+if __name__ == "__main__":
+    main()

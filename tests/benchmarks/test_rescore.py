@@ -1,0 +1,78 @@
+"""The benchmark of rescoring: its rankings are those of the product."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import rescore
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secondpass import BaseReranker, Candidate, Document, ScoreKind
+from secondpass.evaluate.blend_weights import standardize_columns, weighted_sum
+from secondpass.evaluate.first_stage import FirstStageCandidate
+from secondpass.evaluate.score_matrix import build_score_matrix
+from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS, Blend
+from secondpass.rerank.policies.rescore import Rescored
+from secondpass.rerank.score import Score, Scored
+from secondpass.rerank.scoring_options import ScoringOptions
+
+
+class Told(BaseReranker):
+    """Gives each document the score that was told for its id."""
+
+    def __init__(self, scores: dict[str, float]) -> None:
+        self.scores = scores
+
+    @property
+    def model(self) -> str:
+        return "told"
+
+    def score(
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
+    ) -> Scored:
+        return Scored(
+            [Score(self.scores[str(c.document.id)]) for c in candidates], ScoreKind.LOGIT
+        )
+
+
+tenths = st.integers(-100, 100).map(lambda n: n / 10)
+rows = st.lists(st.tuples(tenths, tenths, tenths, tenths), min_size=1, max_size=12)
+
+
+@given(rows, st.integers(2, 15), st.sampled_from(rescore.WEIGHTS))
+def test_the_benchmark_scores_as_the_product(
+    values: list[tuple[float, float, float, float]], window: int, weight: float
+) -> None:
+    names = [f"d{i}" for i in range(len(values))]
+    told = {name: row[2] for name, row in zip(names, values, strict=True)}
+    again = {name: row[3] for name, row in zip(names, values, strict=True)}
+    pool = build_score_matrix(
+        {"q": "words"},
+        {
+            "q": [
+                FirstStageCandidate(name, bm25=row[0], vector=row[1])
+                for name, row in zip(names, values, strict=True)
+            ]
+        },
+        {"q": told},
+        {"q": {names[0]: 1}},
+    )
+    fused = weighted_sum(standardize_columns(pool), DEFAULT_WEIGHTS)
+    windows = rescore.first_ids(pool, fused, window)
+    changed = rescore.rescored(pool, fused, windows, {"q": again}, weight)
+
+    candidates = [
+        Candidate(Document("text", id=name), bm25=row[0], vector=row[1])
+        for name, row in zip(names, values, strict=True)
+    ]
+    product = Rescored(Blend(Told(told)), Told(again), window=window, weight=weight)
+    found = product.rerank("q", candidates).results
+    scores = {r.id: r.score for r in found}
+    if len(values) > 1:
+        assert all(
+            math.isclose(scores[name], changed[0, i], abs_tol=1e-9)
+            for i, name in enumerate(names)
+        )
+    assert {r.id for r in found[:window]} == set(windows["q"])

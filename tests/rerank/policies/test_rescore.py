@@ -1,0 +1,182 @@
+"""Rescoring: what a second model changes among the candidates that are ranked first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secondpass import (
+    BaseReranker,
+    Candidate,
+    Document,
+    InputError,
+    ModelError,
+    ScoreKind,
+    Status,
+)
+from secondpass.composition import Composer
+from secondpass.rerank.policies.blend import Blend
+from secondpass.rerank.policies.rescore import Rescored
+from secondpass.rerank.score import Score, Scored
+from secondpass.rerank.scoring_options import ScoringOptions
+
+
+class ByText(BaseReranker):
+    """Gives each document the score that was told for its text, and notes what it was asked."""
+
+    def __init__(self, name: str, **scores: float | None) -> None:
+        self.name, self.scores = name, scores
+        self.asked: list[list[str]] = []
+        self.top_k: list[int | None] = []
+
+    @property
+    def model(self) -> str:
+        return self.name
+
+    def score(
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
+    ) -> Scored:
+        texts = [candidate.document.text for candidate in candidates]
+        self.asked.append(texts)
+        self.top_k.append(options.top_k)
+        values = [self.scores[text] for text in texts]
+        low = min((v for v in values if v is not None), default=0.0)
+        scores = [Score(low if v is None else v, scored=v is not None) for v in values]
+        return Scored(scores, ScoreKind.LOGIT, pairs=len(scores), tokens=10 * len(scores))
+
+
+class Failing(ByText):
+    def score(
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
+    ) -> Scored:
+        raise ModelError("out of memory")
+
+
+def documents(*texts: str) -> list[Document]:
+    return [Document(text, id=text) for text in texts]
+
+
+def test_the_first_are_read_again_and_only_they() -> None:
+    first = ByText("first", a=3, b=2, c=1, d=-6)
+    second = ByText("second", a=0, b=5, c=-5)
+    found = Rescored(first, second, window=3, weight=5).rerank(
+        "q", documents("d", "c", "b", "a"), top_k=2
+    )
+    assert second.asked == [["a", "b", "c"]]
+    assert [r.id for r in found.results] == ["b", "a"]
+    assert found.results[0].score_kind is ScoreKind.RANK
+    # The wrapped reranker must know the order of the whole window, not of the top 2.
+    assert first.top_k == [3]
+    assert found.usage.pairs == 7
+    assert found.usage.tokens == 70
+
+
+def test_parts_add_up_and_are_named() -> None:
+    first, second = ByText("first", a=3, b=2, c=1), ByText("second", a=0, b=5, c=1)
+    pool = [Candidate(d, bm25=i) for i, d in enumerate(documents("a", "b", "c"))]
+    found = Rescored(Blend(first), second).rerank("q", pool)
+    for result in found.results:
+        assert math.isclose(math.fsum(result.parts.values()), result.score)
+        assert result.parts.keys() == {"rerank", "bm25", "rescore"}
+    lowest = next(r for r in found.results if r.id == "a")
+    assert lowest.parts["rescore"] == 0
+
+
+# Tenths: differences of rounding may tie once scores are standardized.
+tenths = st.integers(-10_000, 10_000).map(lambda n: n / 10)
+numbers = st.lists(st.tuples(tenths, tenths), min_size=1, max_size=15)
+
+
+@given(numbers, st.integers(2, 20), st.floats(0.01, 10))
+def test_what_was_not_read_stays_where_it_was(
+    pairs: list[tuple[float, float]], window: int, weight: float
+) -> None:
+    texts = [f"t{i}" for i in range(len(pairs))]
+    first = ByText("first", **{t: a for t, (a, _) in zip(texts, pairs, strict=True)})
+    second = ByText("second", **{t: b for t, (_, b) in zip(texts, pairs, strict=True)})
+    before = [r.id for r in first.rerank("q", documents(*texts)).results]
+    rescored = Rescored(first, second, window=window, weight=weight)
+    after = [r.id for r in rescored.rerank("q", documents(*texts)).results]
+    assert set(before[:window]) == set(after[:window])
+    assert before[window:] == after[window:]
+
+
+def test_a_rescorer_of_no_opinion_changes_nothing() -> None:
+    first, second = ByText("first", a=3, b=2, c=1), ByText("second", a=7, b=7, c=7)
+    found = Rescored(first, second, weight=9).rerank("q", documents("c", "b", "a"))
+    assert [r.id for r in found.results] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("texts", [["a"], ["a", "n"]])
+def test_less_than_two_scores_are_passed_through(texts: list[str]) -> None:
+    first, second = ByText("first", a=3, n=None), ByText("second", a=7, n=7)
+    found = Rescored(first, second).rerank("q", documents(*texts))
+    assert second.asked == []
+    assert found.results[0].score == 3
+    assert found.results[0].score_kind is ScoreKind.LOGIT
+
+
+def test_what_the_rescorer_leaves_out_gains_nothing() -> None:
+    first = ByText("first", a=3, b=2.9, c=-9)
+    second = ByText("second", a=None, b=1, c=0)
+    found = Rescored(first, second, weight=1).rerank("q", documents("a", "b", "c"))
+    assert [r.id for r in found.results] == ["b", "a", "c"]
+    assert found.results[1].parts["rescore"] == 0
+
+
+def test_a_rescorer_that_fails_leaves_the_ranking() -> None:
+    options = {"rescore": Failing("second"), "on_failure": "fallback"}
+    composed = Composer().compose(ByText("first", a=1, b=2), options)
+    found = composed.rerank("q", documents("a", "b"))
+    assert [(r.id, r.score) for r in found.results] == [("b", 2), ("a", 1)]
+    assert found.status is Status.RERANKED
+    assert found.reason is not None
+    assert "second" in found.reason
+    assert "out of memory" in found.reason
+    with pytest.raises(ModelError, match="out of memory"):
+        Composer().compose(ByText("first", a=1, b=2), {"rescore": Failing("second")}).rerank(
+            "q", documents("a", "b")
+        )
+
+
+def test_a_reranker_that_fails_is_not_rescored() -> None:
+    second = ByText("second", a=1, b=2)
+    options = {"rescore": second, "on_failure": "fallback"}
+    found = Composer().compose(Failing("first"), options).rerank("q", documents("a", "b"))
+    assert [r.id for r in found.results] == ["a", "b"]
+    assert found.status is Status.FALLBACK
+    assert second.asked == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rescore_window": 1}, "rescore_window"),
+        ({"rescore_weight": 0}, "rescore_weight"),
+        ({"rescore_weight": math.nan}, "rescore_weight"),
+    ],
+)
+def test_numbers_that_mean_nothing(options: dict[str, float], message: str) -> None:
+    first, second = ByText("first", a=1), ByText("second", a=1)
+    with pytest.raises(InputError, match=message):
+        Composer().compose(first, {"rescore": second, **options})
+
+
+def test_both_models_are_asked_for_instructions() -> None:
+    rescored = Rescored(ByText("first"), ByText("second"))
+    assert rescored.models_without_instructions() == ("first", "second")
+    named = rescored.map_base(lambda base: ByText(f"scheduled {base.model}"))
+    assert named.models_without_instructions() == ("scheduled first", "scheduled second")
+
+
+def test_the_order_of_candidates_does_not_matter() -> None:
+    first, second = ByText("first", a=3, b=2, c=1), ByText("second", a=0, b=5, c=1)
+    some = [replace(d, title="t") for d in documents("a", "b", "c")]
+    there = Rescored(first, second).rerank("q", some)
+    back = Rescored(first, second).rerank("q", some[::-1])
+    assert [(r.id, r.score) for r in there.results] == [(r.id, r.score) for r in back.results]
