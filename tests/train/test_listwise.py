@@ -1,20 +1,21 @@
-"""Training lists of the ceiling benchmark, and what a step reads of them."""
+"""Training lists of a cross-encoder, and what a step reads of them."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
-import cross_encoder_ceiling
-import numpy as np
 import pytest
-from ceiling.learner import SAME, Learner, Settings
-from ceiling.lists import TrainingList, build_lists, read_lists, write_lists
 
-from secondpass.evaluate.first_stage import FirstStageCandidate
-from secondpass.evaluate.score_matrix import build_score_matrix
+from secondpass import Reranker
+from secondpass.train.export.export import ExportSettings, export_model
+from secondpass.train.listwise.learner import SAME, Learner, Settings
+from secondpass.train.listwise.lists import TrainingList, read_lists, write_lists
+
+BUILD = Path(__file__).parents[2] / "scripts" / "build_lists.py"
 
 TEXTS = {
     "Iron Bridge": "The bridge over the Severn was built in 1779. It is of cast iron.",
@@ -60,7 +61,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Any:
     held_out = folder / "held-out" / "wiki" / "queries.jsonl"
     held_out.parent.mkdir(parents=True)
     held_out.write_text(json.dumps({"_id": "1", "text": "who built it"}) + "\n")
-    return build_lists([spans], ignore, data=folder / "data", held_out=folder / "held-out")
+    build_lists = runpy.run_path(str(BUILD))["build_lists"]
+    lists, passages, left_out = build_lists(
+        [spans], ignore, data=folder / "data", held_out=folder / "held-out"
+    )
+    return lists, passages.items, left_out
 
 
 def test_lists_have_what_is_found_but_what_answers(built: Any) -> None:
@@ -111,12 +116,12 @@ def test_a_step_lowers_the_loss_of_its_own_lists(built: Any, tmp_path: Path) -> 
         learner.total(losses).backward()
         optimizer.step()
     assert values[-1] < values[0]
-    right, wrong = learner.score(lists[0].query, [passages[lists[0].right][1], TEXTS["Rice"]])
-    learner.save(tmp_path)
-    assert right > wrong
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {
-        file.name for file in tmp_path.iterdir()
-    }
+    learner.save(tmp_path / "trained")
+    settings = ExportSettings(precision="fp32", max_length=256)
+    export_model(str(tmp_path / "trained"), tmp_path / "exported", settings)
+    reranker = Reranker(tmp_path / "exported")
+    texts = [TEXTS["Rice"], passages[lists[0].right][1]]
+    assert reranker.rerank(lists[0].query, texts).results[0].index == 1
 
 
 def test_the_tokens_of_the_answer_are_the_right_ones(built: Any) -> None:
@@ -140,21 +145,3 @@ def test_near_copies_of_the_right_passage_are_not_drawn() -> None:
     assert (2, 0.5) in drawn
     assert (1, SAME) not in drawn
     assert len(drawn) == 3
-
-
-def test_only_the_first_candidates_are_read_and_only_they_have_z_scores() -> None:
-    mask = np.array([[True, True, True], [True, True, False]])
-    pool = build_score_matrix(
-        {"1": "a", "2": "b"},
-        {
-            "1": [FirstStageCandidate(i, 0.0, 0.0) for i in "xyz"],
-            "2": [FirstStageCandidate(i, 0.0, 0.0) for i in "xy"],
-        },
-        None,
-        {"1": {}, "2": {}},
-    )
-    read = cross_encoder_ceiling._first(pool, np.array([[1.0, 3, 2], [1, 2, 9]]), 2)
-    assert read.tolist() == [[False, True, True], [True, True, False]]
-    assert not (read & ~mask).any()
-    values = cross_encoder_ceiling._standard(np.array([[7.0, 1, 3], [5, 5, 0]]), read)
-    assert values.tolist() == [[0.0, -1.0, 1.0], [0.0, 0.0, 0.0]]

@@ -88,12 +88,6 @@ class SearchRerankers:
         reads, inside of calibration and blend; `matches` and `known_fields` are those of
         `Boost`, `vectors` are those of `Blend`.
         """
-
-        def use_states(reranker: BaseReranker) -> BaseReranker:
-            if self._states is not None:
-                reranker = self._states.use_states(reranker)
-            return reranker if wrap is None else wrap(reranker)
-
         rerank = options["rerank"]
         if rerank is True:
             rerank = self._own
@@ -101,7 +95,8 @@ class SearchRerankers:
         return self._composer.compose(
             rerank,
             policies,
-            states=use_states,
+            states=None if self._states is None else self._states.use_states,
+            wrap=wrap,
             matches=matches,
             known_fields=known_fields,
             vectors=vectors,

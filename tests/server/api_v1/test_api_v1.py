@@ -63,14 +63,17 @@ OPTION_EXAMPLES: dict[str, Any] = {
     "return_documents": False,
     "early_exit_at": 2,
     "cascade": False,
+    "rescore": "bundled-tiny",
+    "rescore_window": 2,
+    "rescore_weight": 0.25,
     "budget_ms": 60_000,
     "on_failure": "fallback",
     "timeout": 30,
 }
 
 
-# The tiny model of these tests has no early scores.
-REFUSED = {"early_exit_at": 400}
+# The tiny model of these tests has no early scores, and is the only one that is served.
+REFUSED = {"early_exit_at": 400, "rescore": 400}
 
 
 def call(
@@ -128,6 +131,14 @@ def test_an_index_from_making_to_removing(searchable: Running) -> None:
     assert call(searchable, "GET", "/indexes/docs")["documents"] == 2
     assert call(searchable, "DELETE", "/indexes/docs")["documents"] == 2
     assert call(searchable, "GET", "/indexes/docs", code=404)["error"] == "not found"
+
+
+def test_a_served_model_rescores(searchable: Running, model: str) -> None:
+    filled(searchable)
+    body = {"query": "the sea", "mode": "bm25", "rescore": model, "rescore_window": 2}
+    found = call(searchable, "POST", "/indexes/docs/search", body)
+    assert all("rescore" in r["parts"] for r in found["results"][:2])
+    assert found["usage"]["pairs"] == 4
 
 
 def test_an_answer_cites_what_was_found(searchable: Running) -> None:
@@ -206,6 +217,8 @@ def test_an_error_says_in_parts_what_failed_and_what_to_do(searchable: Running) 
         ("/indexes/docs/search", {"query": "q", "filter": "nothing = 1"}, 400),
         ("/indexes/docs/search", {"query": "q", "filter": "1=1; drop table x"}, 400),
         ("/indexes/docs/search", {"query": "q", "rerank": 1}, 400),
+        ("/indexes/docs/search", {"query": "q", "rescore": "org/unserved"}, 400),
+        ("/indexes/docs/search", {"query": "q", "rescore_window": 1}, 400),
         ("/indexes/docs/search", {"query": "q", "weights": [1]}, 400),
         ("/indexes/docs/search", {"query": "q", "strange": 1}, 400),
         ("/indexes/docs/search", {"query": "q", "candidates": 100_000}, 400),

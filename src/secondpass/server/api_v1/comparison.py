@@ -24,7 +24,7 @@ from secondpass.server.api_v1.query_sets import find_query_set
 from secondpass.server.api_v1.responses import Failure, error_body
 from secondpass.server.api_v1.router import Context, make_router
 from secondpass.server.api_v1.schemas import STRICT, Count, Query, body_with_options
-from secondpass.server.api_v1.search import count_candidates, find_model
+from secondpass.server.api_v1.search import count_candidates, find_models
 from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import RequestHandler
 from secondpass.server.streaming import EventStream, data
@@ -156,7 +156,7 @@ def _options(handler: RequestHandler, context: RequestContext, body: Any) -> Any
     names = offered(SearchOptions, "http").keys() - set(_NOT_COMPARED)
     options: dict[str, Any] = {name: getattr(body, name) for name in names}
     handler.count(context, count_candidates(options))
-    return {**options, "rerank": find_model(handler.state, options["rerank"])}
+    return options | find_models(handler.state, options)
 
 
 def _events(

@@ -11,9 +11,9 @@ from fastapi import APIRouter
 
 from secondpass.answer import Answer, AnswerStream, Passage, stream_answer
 from secondpass.answer.answer import MIN_PROBABILITY, AnswerContext
+from secondpass.errors import InputError, nearest
 from secondpass.option_types import offered
 from secondpass.options import PlacementOptions, SearchOptions
-from secondpass.rerank.base import BaseReranker
 from secondpass.server.api_v1.responses import (
     Ranking,
     SpanBody,
@@ -113,7 +113,7 @@ def router(handler: RequestHandler) -> APIRouter:
         """Find documents in two passes."""
         options: Any = {key: getattr(body, key) for key in offered(SearchOptions, "http")}
         handler.count(context, count_candidates(options))
-        options["rerank"] = find_model(handler.state, options["rerank"])
+        options |= find_models(handler.state, options)
 
         def run() -> Ranking:
             served = handler.state.catalog.find(context.caller.tenant, name)
@@ -172,12 +172,27 @@ def count_candidates(options: Mapping[str, Any]) -> int:
     """Return how many documents the options of a search ask to read, each counted as often."""
     variants = len(options.get("query_variants", ()))
     wordings = 1 + variants if options.get("variant_scores") == "max" else 1
-    return int((options["candidates"] + len(options["pin"])) * wordings)
+    again = options["rescore_window"] if options.get("rescore") is not None else 0
+    return int((options["candidates"] + len(options["pin"])) * wordings + again)
 
 
-def find_model(state: ServerState, rerank: bool | str) -> bool | BaseReranker:
-    """Return the value of `rerank` for a search, with the model that a name stands for."""
-    return state.model(rerank) if isinstance(rerank, str) else rerank
+def find_models(state: ServerState, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of `rerank` and `rescore`, with the models that names stand for.
+
+    Raises `InputError` for a `rescore` that is not served: the default model, which stands for
+    other unknown names, would read everything twice.
+    """
+    rerank, rescore = options["rerank"], options["rescore"]
+    if rescore is not None and rescore not in state.models:
+        raise InputError(
+            f"The model {rescore!r} is not served",
+            where="rescore",
+            fix=nearest(str(rescore), state.models),
+        )
+    return {
+        "rerank": state.model(rerank) if isinstance(rerank, str) else rerank,
+        "rescore": None if rescore is None else state.model(rescore),
+    }
 
 
 def _answer_frames(stream: AnswerStream, request_id: str) -> Iterator[str]:

@@ -23,6 +23,7 @@ from secondpass.inference.model_folder import (
 from secondpass.models import calibration_pairs
 from secondpass.train.export.atomic_folder import check_replaceable, replace_folder
 from secondpass.train.export.model_card import package_versions
+from secondpass.train.export.shared_tables import share_tables
 from secondpass.train.export.source import locate_source, window_length
 from secondpass.train.trainer.checkpoints import BEST, RUN, RunFolder
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 GRAPH, DATA = "model.onnx", "model.onnx.data"
 FILES = (GRAPH, "tokenizer.json", "config.json")
+LENDER = "bundled-embedder"
+"""The bundled model whose tables a folder can borrow."""
 BUNDLED = Path("bundled")
 
 LIGHT_ABOVE = 150_000_000
@@ -58,8 +61,9 @@ class ExportSettings:
       precomputed reranker needs: first those that its query layers start from, last those that
       it matches.
     - `weights`: store the weights of a precomputed reranker beside its graphs, so that it can
-      be trained further. `borrow`: leave out of its encoder the tables that the bundled
-      embedder has too; the folder then works with this version of it only. `blend`: its
+      be trained further. `borrow`: leave out of a cross-encoder, or of the encoder of a
+      precomputed reranker, the tables that the bundled embedder has too; the folder then works
+      with this version of it only. `blend`: its
       weights beside the first pass, fitted with `benchmarks/quality.py` or on own queries.
     """
 
@@ -197,11 +201,13 @@ def write_model(
         },
         **original.fields,
     }
+    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    if settings.borrow:
+        share_tables(folder, LENDER)
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     notes = None if settings.notes is None else settings.notes.read_text(encoding="utf-8")
     (folder / "README.md").write_text(model_card(manifest, notes), encoding="utf-8")
-    (folder / MANIFEST).write_text(
-        json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
     return manifest
 
 

