@@ -38,8 +38,9 @@ from secondpass.evaluate.score_matrix import (
 )
 from secondpass.evaluate.significance import estimate_effect
 from secondpass.models import bundled_path
+from secondpass.option_values import RESCORE_WEIGHT as WEIGHT
+from secondpass.option_values import RESCORE_WINDOW as WINDOW
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS, standardize
-from secondpass.rerank.policies.rescore import WEIGHT, WINDOW
 
 WEIGHTS = (0.2, 0.3, 0.4, 0.6, 0.8)
 Windows = Mapping[str, list[str]]

@@ -49,6 +49,7 @@ FILES, UNLIMITED = "the model's files", "unlimited documents"
 IN_PROMPT = "if its prompt has a place for them"
 LOCAL = [
     ("`bundled`, `bundled-tiny`", "nothing", UNLIMITED, "logit", "no", PrecomputedReranker),
+    ("`bundled-full`", "nothing", UNLIMITED, "logit", "no", CrossEncoder),
     (f"{OTHER}: precomputed", FILES, UNLIMITED, "logit", "no", PrecomputedReranker),
     (f"{OTHER}: cross-encoder", FILES, UNLIMITED, "logit", "no", CrossEncoder),
     (f"{OTHER}: late interaction", FILES, UNLIMITED, "similarity", "no", LateInteraction),

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from secondpass.train.listwise.learner import BASE, Learner, Settings
+from secondpass.train.listwise.list_learner import BASE, Learner, Settings
 from secondpass.train.listwise.lists import read_lists
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,6 +15,12 @@ SPAN_UNITS = ("sentence",)
 BLENDED = ("rerank", "vector", "bm25", "neighbors")
 """The scores that a blend adds up, which are also the names of their weights."""
 
+RESCORE_WINDOW, RESCORE_WEIGHT = 20, 0.3
+"""How many candidates are rescored, and what a standard deviation of that adds.
+
+docs/explanation/training-notes.md says how the weight was chosen.
+"""
+
 SPAN_FIELDS: Mapping[str, Number | Count | Choice] = {
     "threshold": Number(minimum=0, maximum=1),
     "max_spans": Count(),

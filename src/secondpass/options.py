@@ -20,7 +20,17 @@ from secondpass.option_types import (
     Option,
     Text,
 )
-from secondpass.option_values import BLEND, BOOSTS, CACHE, RERANK, SPAN_FIELDS, SPANS, WEIGHTS
+from secondpass.option_values import (
+    BLEND,
+    BOOSTS,
+    CACHE,
+    RERANK,
+    RESCORE_WEIGHT,
+    RESCORE_WINDOW,
+    SPAN_FIELDS,
+    SPANS,
+    WEIGHTS,
+)
 
 if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker
@@ -257,12 +267,15 @@ class PolicyOptions(BoostOptions, total=False):
         ),
     ]
     rescore_window: Annotated[
-        int, Option(20, "Candidates that are read with rescore, from the first.", Count(2))
+        int,
+        Option(
+            RESCORE_WINDOW, "Candidates that are read with rescore, from the first.", Count(2)
+        ),
     ]
     rescore_weight: Annotated[
         float,
         Option(
-            0.4,
+            RESCORE_WEIGHT,
             "What a standard deviation of rescored scores adds, in those of the scores before.",
             Number(above=0),
         ),

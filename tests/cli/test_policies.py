@@ -1,4 +1,4 @@
-"""--budget-ms, --cascade, --cache and --exits, of both commands that rerank."""
+"""--budget-ms, --cascade, --rescore, --cache and --exits, of both commands that rerank."""
 
 from __future__ import annotations
 
@@ -57,6 +57,18 @@ def test_a_cascade_of_lines(run: Run) -> None:
     assert all(r["scored"] for r in ran.json["results"])
 
 
+def test_the_first_results_are_rescored(run: Run, sample_index: Path) -> None:
+    ran = run(
+        *("search", QUERY, "--index", sample_index, "--top-k", 12, "--json"),
+        *("--rescore", "bundled-full", "--rescore-window", 10),
+    )
+    assert ran.code == 0
+    added = [r["parts"]["rescore"] for r in ran.json["results"]]
+    assert min(added[:10]) == 0 < max(added[:10])
+    assert added[10:] == [0, 0]
+    assert ran.json["usage"]["pairs"] == 60
+
+
 def test_exits_read_less_for_the_same_top(run: Run, sample_index: Path) -> None:
     # A blend may also lift what only the first pass puts first.
     ask = ("search", QUERY, "--index", sample_index, "--top-k", 3, "--json", "--no-blend")
@@ -78,6 +90,9 @@ def test_exits_read_less_for_the_same_top(run: Run, sample_index: Path) -> None:
         (["--model", "bundled-tiny", "--cascade"], 2, "No margin is known"),
         (["--no-rerank", "--cascade"], 2, "--no-rerank"),
         (["--no-rerank", "--exits"], 2, "--no-rerank"),
+        (["--no-rerank", "--rescore", "bundled-full"], 2, "--no-rerank"),
+        (["--rescore", "bundled-ful"], 1, "bundled-full"),
+        (["--rescore", "bundled-full", "--rescore-window", "1"], 2, "at least 2"),
         (["--model", "cohere/rerank-v3.5", "--exits"], 2, "models that run here"),
         (["--model", "openai/gpt-5-mini", "--exits"], 2, "models that run here"),
     ],

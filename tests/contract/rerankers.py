@@ -116,6 +116,7 @@ def _tiny_late(folder: Path) -> BaseReranker:
 FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "bundled": lambda folder: Reranker(),
     "bundled-tiny": lambda folder: Reranker("bundled-tiny"),
+    "bundled-full": lambda folder: Reranker("bundled-full"),
     "blend": lambda folder: Blend(_inner()),
     "early stopping": lambda folder: EarlyStopping(_inner(), batch=5, patience=1000),
     "budgeted": lambda folder: Budgeted(_inner(), 600_000),

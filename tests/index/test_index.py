@@ -25,7 +25,7 @@ from secondpass import (
     Status,
     TextTooLongError,
 )
-from secondpass.policies import Blend, Cascade
+from secondpass.policies import Blend, Cascade, Rescored
 from secondpass.rerank.precomputed.removal import KeySet
 from secondpass.rerank.precomputed.segments import Segmenter
 from secondpass.rerank.precomputed.types import record_key
@@ -64,6 +64,16 @@ def test_a_search_is_retrieved_then_reranked(index: Index) -> None:
         assert set(result.parts) == {"rerank", "vector", "bm25"}
     assert {"embed", "bm25", "vector", "fusion", "rerank", "total"} <= set(response.timings)
     assert response.usage.documents == 20
+
+
+def test_rescoring_is_the_one_that_is_put_together_by_hand(index: Index) -> None:
+    found = index.search(QUERY, candidates=30, rescore="bundled-full", rescore_window=10)
+    rescored = Rescored(Blend(index.reranker()), Reranker("bundled-full"), window=10)
+    by_hand = index.search(QUERY, candidates=30, rerank=rescored, blend=False)
+    assert [(r.id, r.score) for r in found.results] == [
+        (r.id, r.score) for r in by_hand.results
+    ]
+    assert any(r.parts["rescore"] > 0 for r in found.results)
 
 
 def test_a_cascade_is_the_one_that_is_put_together_by_hand(index: Index) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from secondpass import Reranker
 from secondpass.train.export.export import ExportSettings, export_model
-from secondpass.train.listwise.learner import SAME, Learner, Settings
+from secondpass.train.listwise.list_learner import SAME, Learner, Settings
 from secondpass.train.listwise.lists import TrainingList, read_lists, write_lists
 
 BUILD = Path(__file__).parents[2] / "scripts" / "build_lists.py"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-BUNDLED = ("bundled", "bundled-tiny", "bundled-embedder")
+BUNDLED = ("bundled", "bundled-tiny", "bundled-full", "bundled-embedder")
 """The names of the bundled models; the first is the default reranker."""
 
 

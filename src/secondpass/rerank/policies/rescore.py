@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from secondpass.errors import InputError
+from secondpass.option_values import RESCORE_WEIGHT, RESCORE_WINDOW
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import require_count
 from secondpass.rerank.policies.blend import standardize
@@ -18,11 +19,6 @@ from secondpass.rerank.policies.wrapper import RerankerWrapper, join_reasons, to
 from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, Status
-
-WINDOW = 20
-"""How many candidates are rescored by default."""
-WEIGHT = 0.4
-"""What a standard deviation of the rescorer's scores adds by default."""
 
 
 class Rescored(RerankerWrapper):
@@ -50,8 +46,8 @@ class Rescored(RerankerWrapper):
         reranker: BaseReranker,
         rescorer: BaseReranker,
         *,
-        window: int = WINDOW,
-        weight: float = WEIGHT,
+        window: int = RESCORE_WINDOW,
+        weight: float = RESCORE_WEIGHT,
     ) -> None:
         super().__init__(reranker)
         self.rescorer = rescorer

@@ -7,7 +7,6 @@ products in bf16.
 from __future__ import annotations
 
 import random
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -172,7 +171,7 @@ class Learner:
         """Return the tokens of a query: as it is, or as it would be typed."""
         chance = self._order.random()
         if chance < 0.2:
-            query = re.sub(r"[?.!]+$", "", query.lower())
+            query = query.lower().rstrip("?.!")
         (encoded,) = self._tokenizer.encode([query], QUERY_TOKENS)
         return encoded.ids[:QUERY_TOKENS]
 
