@@ -1,23 +1,26 @@
 """Train `bundled-full`, the cross-encoder that rescores, on the lists of `build_lists.py`.
 
     python scripts/train_full.py --minutes 66
-    python scripts/train_full.py --minutes 60 --base runs/full    # go on from earlier weights
+    python scripts/train_full.py --base src/secondpass/models/bundled-full    # go on from there
 
 Query and passage are one sequence of all-MiniLM-L6-v2, whose lower layers stay as they are. The
 loss asks which passage of a list is right, and which tokens answer. Writes a folder of
 transformers every ten minutes, which `secondpass export` reads; the recipe and its figures are
-in docs/explanation/training-notes.md. Nothing else should run beside it.
+in docs/explanation/training-notes.md. Nothing else should run beside it. `--base` takes such a
+folder or an exported model, whose int8 weights are read back.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from secondpass.train.export.restore import restore_weights
 from secondpass.train.listwise.list_learner import BASE, Learner, Settings
 from secondpass.train.listwise.lists import read_lists
 
@@ -79,6 +82,22 @@ def train(lists: Path, base: str, out: Path, minutes: float) -> None:
     print(f"written to {out}")
 
 
+def restore(exported: Path, out: Path) -> None:
+    """Write a folder of transformers with the weights of an exported model.
+
+    What training leaves as it is comes from the first base, without the error of int8.
+    """
+    learner = Learner([], Settings())
+    still = {
+        name for name, weight in learner.model.named_parameters() if not weight.requires_grad
+    }
+    restored = restore_weights(exported)
+    state = learner.model.state_dict()
+    changed = {n: torch.from_numpy(w) for n, w in restored.items() if n not in still}
+    learner.model.load_state_dict(state | changed)
+    learner.save(out)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -89,7 +108,12 @@ def main() -> None:
     add("--minutes", type=float, default=66)
     add("--base", default=BASE, help="a folder to go on from")
     parsed = parser.parse_args()
-    train(parsed.lists, parsed.base, parsed.out, parsed.minutes)
+    with tempfile.TemporaryDirectory() as temporary:
+        base = parsed.base
+        if (Path(base) / "model.onnx").is_file():
+            restore(Path(base), Path(temporary))
+            base = temporary
+        train(parsed.lists, base, parsed.out, parsed.minutes)
 
 
 if __name__ == "__main__":

@@ -70,8 +70,8 @@ def test_the_first_are_read_again_and_only_they() -> None:
     assert second.asked == [["a", "b", "c"]]
     assert [r.id for r in found.results] == ["b", "a"]
     assert found.results[0].score_kind is ScoreKind.RANK
-    # The wrapped reranker must know the order of the whole window, not of the top 2.
-    assert first.top_k == [3]
+    # Both must score the whole window, not the top 2 alone.
+    assert (first.top_k, second.top_k) == ([3], [None])
     assert found.usage.pairs == 7
     assert found.usage.tokens == 70
 

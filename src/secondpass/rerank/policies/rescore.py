@@ -84,7 +84,7 @@ class Rescored(RerankerWrapper):
         if first.status is Status.FALLBACK or len(order) < 2:
             return first
         ranked = [replace(candidates[i], rank=n) for n, i in enumerate(order, start=1)]
-        second = self.rescorer.score(query, ranked, options)
+        second = self.rescorer.score(query, ranked, replace(options, top_k=None))
         failed = second.status is Status.FALLBACK
         note = f"{self.rescorer.model} did not rescore: {second.reason}"
         spent = replace(
