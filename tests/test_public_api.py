@@ -26,8 +26,8 @@ PUBLIC_NAMES = {
     """,
     "secondpass.policies": """
         Blend Boost Budgeted Cached Calibrated Cascade EarlyStopping Ensemble Fallback
-        HostedReranker PrecomputedMaxSim Listwise MMR Pairwise Pinned Pointwise Recency Setwise
-        compose fit_margin
+        HostedReranker PrecomputedMaxSim Listwise MMR Pairwise Pinned Pointwise Recency Rescored
+        Setwise compose fit_margin
     """,
     "secondpass.providers": """
         Bedrock Cloudflare Cohere Completion Infinity LLM Prompt PromptTemplate Provider
