@@ -1605,6 +1605,23 @@ export interface components {
              */
             rerank?: boolean | string;
             /**
+             * Rescore
+             * @description Model that reads the candidates ranked first once more, such as a cross-encoder.
+             */
+            rescore?: string | null;
+            /**
+             * Rescore Weight
+             * @description What a standard deviation of rescored scores adds, in those of the scores before.
+             * @default 0.3
+             */
+            rescore_weight?: number;
+            /**
+             * Rescore Window
+             * @description Candidates that are read with rescore, from the first.
+             * @default 20
+             */
+            rescore_window?: number;
+            /**
              * Return Documents
              * @description Whether results include their documents.
              * @default true
@@ -1844,6 +1861,23 @@ export interface components {
              * @default true
              */
             rerank?: boolean | string;
+            /**
+             * Rescore
+             * @description Model that reads the candidates ranked first once more, such as a cross-encoder.
+             */
+            rescore?: string | null;
+            /**
+             * Rescore Weight
+             * @description What a standard deviation of rescored scores adds, in those of the scores before.
+             * @default 0.3
+             */
+            rescore_weight?: number;
+            /**
+             * Rescore Window
+             * @description Candidates that are read with rescore, from the first.
+             * @default 20
+             */
+            rescore_window?: number;
             /**
              * Template
              * @description Template that turns fields into text, as in "{title} ({year}): {text}".
