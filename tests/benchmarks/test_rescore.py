@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import rescore
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass import BaseReranker, Candidate, Document, ScoreKind
+from secondpass import Candidate, Document
 from secondpass.evaluate.blend_weights import standardize_columns, weighted_sum
 from secondpass.evaluate.first_stage import FirstStageCandidate
 from secondpass.evaluate.score_matrix import build_score_matrix
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS, Blend
 from secondpass.rerank.policies.rescore import Rescored
-from secondpass.rerank.score import Score, Scored
-from secondpass.rerank.scoring_options import ScoringOptions
-
-
-class Told(BaseReranker):
-    """Gives each document the score that was told for its id."""
-
-    def __init__(self, scores: dict[str, float]) -> None:
-        self.scores = scores
-
-    @property
-    def model(self) -> str:
-        return "told"
-
-    def score(
-        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
-    ) -> Scored:
-        return Scored(
-            [Score(self.scores[str(c.document.id)]) for c in candidates], ScoreKind.LOGIT
-        )
-
+from tests.rerank.simple import ByText
 
 tenths = st.integers(-100, 100).map(lambda n: n / 10)
 rows = st.lists(st.tuples(tenths, tenths, tenths, tenths), min_size=1, max_size=12)
@@ -64,10 +43,12 @@ def test_the_benchmark_scores_as_the_product(
     changed = rescore.rescored(pool, fused, windows, {"q": again}, weight)
 
     candidates = [
-        Candidate(Document("text", id=name), bm25=row[0], vector=row[1])
+        Candidate(Document(name, id=name), bm25=row[0], vector=row[1])
         for name, row in zip(names, values, strict=True)
     ]
-    product = Rescored(Blend(Told(told)), Told(again), window=window, weight=weight)
+    product = Rescored(
+        Blend(ByText("first", **told)), ByText("second", **again), window=window, weight=weight
+    )
     found = product.rerank("q", candidates).results
     scores = {r.id: r.score for r in found}
     if len(values) > 1:

@@ -55,3 +55,27 @@ class Numbers(BaseReranker):
 
 def numbered(values: Sequence[float]) -> list[Candidate]:
     return [Candidate(Document(repr(float(value)))) for value in values]
+
+
+class ByText(BaseReranker):
+    """Gives each document the score that was told for its text, and notes what it was asked."""
+
+    def __init__(self, name: str, **scores: float | None) -> None:
+        self.name, self.scores = name, scores
+        self.asked: list[list[str]] = []
+        self.top_k: list[int | None] = []
+
+    @property
+    def model(self) -> str:
+        return self.name
+
+    def score(
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
+    ) -> Scored:
+        texts = [candidate.document.text for candidate in candidates]
+        self.asked.append(texts)
+        self.top_k.append(options.top_k)
+        values = [self.scores[text] for text in texts]
+        low = min((v for v in values if v is not None), default=0.0)
+        scores = [Score(low if v is None else v, scored=v is not None) for v in values]
+        return Scored(scores, ScoreKind.LOGIT, pairs=len(scores), tokens=10 * len(scores))

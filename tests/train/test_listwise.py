@@ -37,7 +37,7 @@ def write_pairs(file: Path, *rows: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder = tmp_path_factory.mktemp("ceiling")
+    folder = tmp_path_factory.mktemp("lists")
     text = TEXTS["Iron Bridge"]
     place = text.index("1779")
     example = {

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import (
-    BaseReranker,
     Candidate,
     Document,
     InputError,
@@ -22,32 +21,9 @@ from secondpass import (
 from secondpass.composition import Composer
 from secondpass.rerank.policies.blend import Blend
 from secondpass.rerank.policies.rescore import Rescored
-from secondpass.rerank.score import Score, Scored
+from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
-
-
-class ByText(BaseReranker):
-    """Gives each document the score that was told for its text, and notes what it was asked."""
-
-    def __init__(self, name: str, **scores: float | None) -> None:
-        self.name, self.scores = name, scores
-        self.asked: list[list[str]] = []
-        self.top_k: list[int | None] = []
-
-    @property
-    def model(self) -> str:
-        return self.name
-
-    def score(
-        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
-    ) -> Scored:
-        texts = [candidate.document.text for candidate in candidates]
-        self.asked.append(texts)
-        self.top_k.append(options.top_k)
-        values = [self.scores[text] for text in texts]
-        low = min((v for v in values if v is not None), default=0.0)
-        scores = [Score(low if v is None else v, scored=v is not None) for v in values]
-        return Scored(scores, ScoreKind.LOGIT, pairs=len(scores), tokens=10 * len(scores))
+from tests.rerank.simple import ByText
 
 
 class Failing(ByText):
