@@ -63,6 +63,7 @@ def test_policies_are_put_together_in_one_place() -> None:
         "MMR",
         "Pinned",
         "Recency",
+        "Rescored",
     }
     named = {
         (path, name)

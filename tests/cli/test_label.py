@@ -215,6 +215,10 @@ def test_explanations_of_a_result(run: Run, sample_index: Path, tmp_path: Path) 
     assert run("explain", query, "-", stdin=b" ").code == 2
     by_field = run(*arguments, "--candidates", 5, "--fields", "title,text")
     assert " without its title" in by_field.out
+    again = run(*arguments, "--candidates", 5, "--rescore", "bundled-tiny")
+    assert "rescored by bundled-tiny" in again.out
+    refused = run("explain", query, "The oil crisis.", "--rescore", "bundled-tiny")
+    assert (refused.code, "Add --index or --over." in refused.err) == (2, True)
     assert " without its text" in by_field.out
     unknown = run(*arguments, "--candidates", 5, "--fields", "titel,text")
     assert unknown.code == 2

@@ -30,6 +30,28 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
         yield opened
 
 
+class CountingReranker(BaseReranker):
+    """Counts the documents that it scores."""
+
+    model = "counting"
+
+    def __init__(self, reranker: BaseReranker) -> None:
+        self.reranker = reranker
+        self.read = 0
+        self.texts: set[str] = set()
+
+    @property
+    def base(self) -> BaseReranker:
+        return self
+
+    def score(
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
+    ) -> Scored:
+        self.read += len(candidates)
+        self.texts |= {f"{c.document.title}\n{c.document.text}" for c in candidates}
+        return self.reranker.score(query, candidates, options)
+
+
 @pytest.fixture(scope="module")
 def found(index: Index) -> Explanation:
     return explain(index, QUERY, "1973-oil-crisis-01", candidates=20)
@@ -62,6 +84,34 @@ def test_boosts_are_explained_as_the_search_adds_them(index: Index) -> None:
     console = Console(file=io.StringIO(), width=120)
     print_explanation(explained, console)
     assert "boost source = 'an encyclopaedia'" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_second_reading_is_explained_as_the_search_adds_it(index: Index) -> None:
+    again = {"rescore": "bundled-tiny", "rescore_window": 5, "rescore_weight": 0.7}
+    response = index.search(QUERY, candidates=20, top_k=None, **again)
+    results = {r.id: r for r in response.results if r.rank <= 6}
+    for name in ("1973-oil-crisis-01", next(n for n, r in results.items() if r.rank == 6)):
+        result = results[name]
+        explained = explain(index, QUERY, name, candidates=20, **again)
+        assert explained.places is not None
+        assert explained.places.final == result.rank
+        assert dict(explained.parts) == pytest.approx(dict(result.parts), abs=1e-3)
+        assert (explained.parts["rescore"] > 0) == (result.rank < 6)
+        assert explained.rescorer == "bundled-tiny"
+    console = Console(file=io.StringIO(), width=120)
+    print_explanation(explained, console)
+    assert "rescored by bundled-tiny" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_second_reading_reads_each_document_once(index: Index) -> None:
+    reader = CountingReranker(index.reranker("bundled-tiny"))
+    explained = explain(
+        index, QUERY, "1973-oil-crisis-01", candidates=20, rescore=reader, rescore_window=5
+    )
+    # Each of the candidates that can be in the window, and each changed document.
+    assert explained.counterfactuals
+    assert reader.read <= 5 + 1 + len(explained.counterfactuals)
+    assert len(reader.texts) == reader.read
 
 
 def test_an_id_means_a_document_before_a_passage_of_another(tmp_path: Path) -> None:

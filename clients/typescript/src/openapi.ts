@@ -779,6 +779,23 @@ export interface components {
             /** Query */
             query: string;
             /**
+             * Rescore
+             * @description Model that reads the candidates ranked first once more, such as a cross-encoder.
+             */
+            rescore?: string | null;
+            /**
+             * Rescore Weight
+             * @description What a standard deviation of rescored scores adds, in those of the scores before.
+             * @default 0.3
+             */
+            rescore_weight?: number;
+            /**
+             * Rescore Window
+             * @description Candidates that are read with rescore, from the first.
+             * @default 20
+             */
+            rescore_window?: number;
+            /**
              * Seed
              * @default 0
              */
@@ -815,6 +832,7 @@ export interface components {
          *       `faithfulness` says whether they hold. `windows` are the parts of the text that it scored.
          *     - `counterfactuals`: the rank after a change, such as without the title; `depths`: the rank
          *       with other numbers of candidates.
+         *     - `rescorer`: the model that read the first candidates again, which `parts` has.
          *     - `answers`: the sentences that answer; `notes`: what could not be explained, and why.
          */
         ExplanationBody: {
@@ -849,6 +867,8 @@ export interface components {
             probability: number | null;
             /** Query */
             query: string;
+            /** Rescorer */
+            rescorer: string | null;
             /** Score */
             score: number;
             /** Score Kind */

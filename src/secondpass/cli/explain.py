@@ -11,7 +11,8 @@ import typer
 from secondpass.cli import options
 from secondpass.errors import InputError, ReadError
 from secondpass.option_types import declared
-from secondpass.options import BoostOptions
+from secondpass.option_values import RESCORE_WEIGHT, RESCORE_WINDOW
+from secondpass.options import BoostOptions, PolicyOptions
 
 if TYPE_CHECKING:
     from secondpass.explain import Explanation
@@ -38,6 +39,15 @@ def explain(
     boost: Annotated[
         list[str] | None, typer.Option(help=declared(BoostOptions)["boost"].help)
     ] = None,
+    rescore: Annotated[
+        str | None, typer.Option(help=declared(PolicyOptions)["rescore"].help)
+    ] = None,
+    rescore_window: Annotated[
+        int, typer.Option(help=declared(PolicyOptions)["rescore_window"].help)
+    ] = RESCORE_WINDOW,
+    rescore_weight: Annotated[
+        float, typer.Option(help=declared(PolicyOptions)["rescore_weight"].help)
+    ] = RESCORE_WEIGHT,
     fields: Annotated[
         str | None,
         typer.Option(
@@ -62,10 +72,11 @@ def explain(
     from secondpass.reranker import Reranker
 
     if index is None and over is None:
-        if boost:
-            raise InputError(
-                "boosts are for the results of a search", fix="Add --index or --over."
-            )
+        for name, given in (("boosts are", boost), ("rescore is", rescore)):
+            if given:
+                raise InputError(
+                    f"{name} for the results of a search", fix="Add --index or --over."
+                )
         text = _read_text(document)
         with working("Explaining"):
             explanation = explain_text(
@@ -82,6 +93,9 @@ def explain(
                 candidates=candidates,
                 blend=blend,
                 boost=boost or (),
+                rescore=rescore,
+                rescore_window=rescore_window,
+                rescore_weight=rescore_weight,
                 fields=options.split_names(fields),
                 seed=seed,
             )

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from secondpass.explain.occlusion import Deletion, ScoreVariants
 from secondpass.explain.types import Counterfactual, Span, StageRanks
 from secondpass.rerank.base import BaseReranker
-from secondpass.rerank.score import Scored
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions, field_text
 from secondpass.retrieve.bm25 import BM25Model
 from secondpass.retrieve.store_protocol import TextEncoder, searchable
-from secondpass.types import Candidate, Document, RankedDocument
+from secondpass.types import Candidate, Document, RankedDocument, ScoreKind, Status
 
 BlendOption = bool | Mapping[str, float]
 """The `blend` option of `Index.search`."""
@@ -50,6 +50,45 @@ class KnownScores(BaseReranker):
     ) -> Scored:
         """Return the scores; there must be one for each candidate."""
         return self.scored
+
+
+class RememberedScores(BaseReranker):
+    """A reranker that reads each document once, for one query.
+
+    Where it scores whole lists, or another one stands in for it, it reads all of them again.
+    """
+
+    def __init__(self, reranker: BaseReranker) -> None:
+        self.reranker = reranker
+        # By identity: documents with lists or objects as metadata have no hash.
+        self._known: dict[int, tuple[Document, Score]] = {}
+        self._last: Scored | None = None
+
+    @property
+    def model(self) -> str:
+        """The name of the reranker that reads."""
+        return self.reranker.model
+
+    @property
+    def base(self) -> BaseReranker:
+        """The backend that reads."""
+        return self.reranker.base
+
+    def score(
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
+    ) -> Scored:
+        """Return the scores, of which those of documents that were read before are known."""
+        missing = [c for c in candidates if id(c.document) not in self._known]
+        if missing or self._last is None:
+            scored = self.reranker.score(query, missing, options)
+            if scored.kind is ScoreKind.RANK or scored.status is Status.FALLBACK:
+                whole = len(missing) == len(candidates)
+                return scored if whole else self.reranker.score(query, candidates, options)
+            for candidate, score in zip(missing, scored.scores, strict=True):
+                self._known[id(candidate.document)] = candidate.document, score
+            self._last = scored
+        known = [self._known[id(c.document)][1] for c in candidates]
+        return replace(self._last, scores=known)
 
 
 def rank_known_scores(

@@ -13,6 +13,7 @@ from secondpass.errors import InputError
 from secondpass.explain.counterfactual import (
     BlendOption,
     KnownScores,
+    RememberedScores,
     ScoredCandidates,
     find_counterfactuals,
     rank_known_scores,
@@ -26,6 +27,7 @@ from secondpass.explain.occlusion import (
 )
 from secondpass.explain.types import Explanation, Faithfulness, Match, ScoredWindow, Span
 from secondpass.index.search import Search
+from secondpass.option_values import RESCORE_WEIGHT, RESCORE_WINDOW
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import (
     DocumentLike,
@@ -55,6 +57,9 @@ def explain(
     candidates: int = 50,
     blend: BlendOption = True,
     boost: Sequence[BoostLike] = (),
+    rescore: str | Path | BaseReranker | None = None,
+    rescore_window: int = RESCORE_WINDOW,
+    rescore_weight: float = RESCORE_WEIGHT,
     fields: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Explanation:
@@ -62,19 +67,28 @@ def explain(
 
     `document` is the id of a document, of which the best passage is explained, or else of a
     passage. The other arguments are those of `Index.search`; groups, pins and diversity are
-    left out. `seed` is for the random spans that the top ones are compared with. With
-    `fields`, the explanation has the rank that the document would have without each of them.
-    Over a database, only a candidate can be explained, and what each word adds to its keyword
-    score is not known. Raises `InputError` for an id that the index does not have, or that is
-    not among the candidates, and a field that no candidate has.
+    left out. With `rescore`, `parts` has what it adds, and it reads changed documents, too; the
+    contributions of words are those to the first reranker's score. `seed` is for the random
+    spans that the top ones are compared with. With `fields`, the explanation has the rank that
+    the document would have without each of them. Over a database, only a candidate can be
+    explained, and what each word adds to its keyword score is not known. Raises `InputError`
+    for an id that the index does not have, or that is not among the candidates, and a field
+    that no candidate has.
     """
     query = check_query(query)
     options = ScoringOptions(check_fields(fields))
     reranker = index.reranker(rerank)
     rules, composer = parse_boosts(boost), Composer()
+    rescorer = None if rescore is None else RememberedScores(index.reranker(rescore))
 
     def policies(known: BaseReranker) -> BaseReranker:
-        chosen = {"blend": blend, "boost": rules}
+        chosen = {
+            "blend": blend,
+            "boost": rules,
+            "rescore": rescorer,
+            "rescore_window": rescore_window,
+            "rescore_weight": rescore_weight,
+        }
         known_fields = (index.fields or None) if rules else None
         return composer.compose(
             known, chosen, matches=index.matching, known_fields=known_fields
@@ -139,6 +153,7 @@ def explain(
             find_counterfactuals(ranking, in_document, score_variants, options.fields)
         ),
         notes=(*notes, *span_notes),
+        rescorer=None if rescorer is None else rescorer.model,
         matches=tuple(_find_matches(index.language, candidate.document, terms[target])),
         answers=_find_answers(reranker, query, candidate, options),
     )

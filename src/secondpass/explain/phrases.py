@@ -87,24 +87,30 @@ def stage_rows(explanation: Explanation) -> list[StageRow]:
         ("reranker", ranks.reranker, explanation.score, "rerank"),
         ("result", ranks.final, explanation.final_score, ""),
     ]
-    blended = {part for *_, part in stages}
+    blended = {"rescore", *(part for *_, part in stages)}
     for name, rank, score, part in stages:
         if name == "result":
+            if "rescore" in explanation.parts:
+                added = _in_sum(explanation.parts["rescore"])
+                rows.append(StageRow(f"rescored by {explanation.rescorer}", "", "", added))
             rows += [
-                StageRow(f"boost {rule}", "", "", f"{value:+.2f} in the sum")
+                StageRow(f"boost {rule}", "", "", _in_sum(value))
                 for rule, value in explanation.parts.items()
                 if rule not in blended
             ]
-        added = explanation.parts.get(part)
         rows.append(
             StageRow(
                 name,
                 "not retrieved" if rank is None else ordinal(rank),
                 "" if score is None else f"{score:.3f}",
-                "" if added is None else f"{added:+.2f} in the sum",
+                _in_sum(explanation.parts.get(part)),
             )
         )
     return rows
+
+
+def _in_sum(added: float | None) -> str:
+    return "" if added is None else f"{added:+.2f} in the sum"
 
 
 def term_label(term: TermScore) -> str:

@@ -120,6 +120,7 @@ class Explanation:
     - `score`: the reranker's, of which `spans` are the contributions.
     - `answers`: the sentences of the text that answer, best first, where the reranker gives
       spans (`RankedDocument.spans`).
+    - `rescorer`: the model that read the first candidates again, which is not in `score`.
     - `notes`: what could not be explained, and why.
     """
 
@@ -143,6 +144,7 @@ class Explanation:
     notes: tuple[str, ...] = ()
     matches: tuple[Match, ...] = ()
     answers: tuple[AnswerSpan, ...] = ()
+    rescorer: str | None = None
 
     def as_object(self) -> dict[str, Any]:
         """Return the explanation as one JSON object."""

@@ -178,6 +178,20 @@ def test_a_result_is_explained_with_what_would_change_it(shared: Running) -> Non
     assert at_depth[1] == (1 if only["id"] == "sea" else None)
 
 
+def test_a_second_reading_is_explained_as_the_search_adds_it(
+    shared: Running, model: str
+) -> None:
+    again = {"query": "the sea", "rescore": model, "rescore_window": 2}
+    body = {**again, "document": "sea", "depths": [3]}
+    found = call(shared, "POST", "/indexes/docs/explain", body)
+    results = call(shared, "POST", "/indexes/docs/search", again)["results"]
+    (searched,) = (r for r in results if r["id"] == "sea")
+    assert found["parts"] == pytest.approx(searched["parts"], abs=1e-3)
+    assert found["parts"]["rescore"] >= 0
+    assert found["rescorer"]
+    assert found["depths"] == [{"candidates": 3, "rank": searched["rank"]}]
+
+
 def test_a_depth_at_which_a_search_is_an_error_is_noted(shared: Running) -> None:
     body = {"query": "bread", "document": "bread", "fields": ["title", "text"]}
     for document in ("bread", "sea"):
@@ -209,6 +223,7 @@ def test_the_score_of_a_text_is_explained_without_an_index(shared: Running) -> N
         ("/indexes/none/explain", {"query": "sea", "document": "sea"}, 404),
         ("/indexes/docs/explain", {"query": " ", "document": "sea"}, 400),
         ("/indexes/docs/explain", {"query": "sea"}, 400),
+        ("/indexes/docs/explain", {"query": "q", "document": "sea", "rescore": "other"}, 400),
         ("/indexes/docs/explain", {"query": "sea", "document": "sea", "mode": "magic"}, 400),
         (
             "/indexes/docs/explain",

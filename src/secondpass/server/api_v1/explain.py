@@ -31,9 +31,11 @@ from secondpass.server.api_v1.schemas import (
     Query,
     body_with_options,
 )
+from secondpass.server.api_v1.search import find_models
 from secondpass.server.request_handler import RequestHandler
 
-_OPTIONS = ("mode", "candidates", "blend", "boost", "fields")
+_RESCORE = ("rescore", "rescore_window", "rescore_weight")
+_OPTIONS = ("mode", "candidates", "blend", "boost", "fields", *_RESCORE)
 _MAX_DEPTHS = 5
 _Depths = Annotated[list[Count], Field(max_length=_MAX_DEPTHS)]
 _Fields = Annotated[list[Query], Field(min_length=1)]
@@ -98,6 +100,7 @@ class ExplanationBody:
       `faithfulness` says whether they hold. `windows` are the parts of the text that it scored.
     - `counterfactuals`: the rank after a change, such as without the title; `depths`: the rank
       with other numbers of candidates.
+    - `rescorer`: the model that read the first candidates again, which `parts` has.
     - `answers`: the sentences that answer; `notes`: what could not be explained, and why.
     """
 
@@ -123,6 +126,7 @@ class ExplanationBody:
     notes: list[str]
     matches: list[Match]
     answers: list[SpanBody]
+    rescorer: str | None
 
 
 def router(handler: RequestHandler) -> APIRouter:
@@ -134,9 +138,11 @@ def router(handler: RequestHandler) -> APIRouter:
     async def explain_result(name: str, body: ExplainBody, context: Context) -> object:
         """Explain the rank of a document of an index for a query."""
         request: Any = body
-        handler.count(context, max([request.candidates, *request.depths]))
-        model = state.model(request.model)
         options: dict[str, Any] = {key: getattr(request, key) for key in _OPTIONS}
+        again = options["rescore_window"] if options["rescore"] is not None else 0
+        handler.count(context, max([request.candidates, *request.depths]) + again)
+        model = state.model(request.model)
+        options["rescore"] = find_models(state, {"rerank": True, **options})["rescore"]
 
         def run() -> ExplanationBody:
             index = state.catalog.find(context.caller.tenant, name).explainable
@@ -230,4 +236,5 @@ def _write_explanation(
         notes=list(explanation.notes),
         matches=list(explanation.matches),
         answers=write_spans(explanation.answers),
+        rescorer=explanation.rescorer,
     )
