@@ -6,9 +6,11 @@
 
 Queries with known answers come from the files of `build_span_examples.py`, others from the
 pairs in $SECONDPASS_DATA/train. Each is searched for, by BM25 and by the embedder, among all
-passages; what has the letters of its answer is left out. Queries of the collections in
-$SECONDPASS_DATA/eval and of the held-out ones are left out too, and files that are missing are
-counted. Writes lists.jsonl and passages.json. About 20 minutes on two cores.
+passages; what has the letters of its answer is left out. Topics made from titles and abstracts
+have no right passage: what is learned is how `bundled` and the embedder rank theirs. Queries
+of the collections in $SECONDPASS_DATA/eval and of the held-out ones are left out too, and files
+that are missing are counted. Writes lists.jsonl and passages.json. About 20 minutes on two
+cores.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from secondpass.train.listwise.lists import (
     rank_lists,
     write_lists,
 )
+from secondpass.train.listwise.topics import add_targets, count_texts, make_topic
 
 ROOT = Path(__file__).resolve().parents[1]
 HELD_OUT = ROOT / ".cache" / "sources" / "eval"
@@ -57,11 +60,24 @@ SOURCES: Mapping[str, int] = {
     "docs_mix": 1000,
 }
 """By file of pairs without known answers, the number of queries taken from it."""
-PASSAGES = {"squad11_train": 99_999, "passages_pool": 6000}
+TOPICS: Mapping[str, int] = {
+    "arxiv_title_abstract": 3000,
+    "acl_title_abstract": 1000,
+    "medquad": 1500,
+}
+"""By file of titles and texts, the number of topics that are made from them."""
+PASSAGES = {
+    "squad11_train": 99_999,
+    "passages_pool": 6000,
+    "arxiv_title_abstract": 8000,
+    "acl_title_abstract": 4000,
+}
 """Files whose passages are only found, and how many of them."""
 # A shorter answer is in many passages by chance.
 SHORTEST_ANSWER = 4
 SEED = 7
+TOPIC = "-topics"
+"""What the names of sources of topics end in."""
 
 
 def build_lists(
@@ -77,12 +93,16 @@ def build_lists(
 
     def read(name: str, count: int) -> list[dict[str, Any]]:
         file = data / "train" / f"{name}.jsonl.gz"
-        left_out[f"{file.name}, which is missing"] += not file.is_file()
-        return _shuffled(file, order)[:count] if file.is_file() else []
+        if not file.is_file():
+            left_out[f"{file.name}, which is missing"] = 1
+            return []
+        return _shuffled(file, order)[:count]
 
     examples = list(_with_answers(spans, passages))
     for name, count in SOURCES.items():
         examples += [(_without_answers(name, row, passages), []) for row in read(name, count)]
+    for name, count in TOPICS.items():
+        examples += [(one, []) for one in _topics(name, read(name, count), passages, order)]
     kept = [(one, known) for one, known in examples if letters(one.query) not in evaluated]
     left_out["queries of evaluated collections"] = len(examples) - len(kept)
     for name, count in PASSAGES.items():
@@ -91,6 +111,8 @@ def build_lists(
     lists = [one for one, _ in kept]
     answering = rank_lists(lists, [known for _, known in kept], passages, progress)
     left_out["candidates that have the answer"] = answering
+    topics = [one for one in lists if one.source.endswith(TOPIC)]
+    add_targets(topics, passages, "bundled", progress)
     return lists, passages, +left_out
 
 
@@ -118,6 +140,19 @@ def _without_answers(name: str, row: dict[str, Any], passages: Passages) -> Trai
     named = [passages.number("", text) for text in row.get("negatives") or ()]
     given = [number for number in dict.fromkeys(named) if number != right]
     return TrainingList(name, row["query"], [], right, given)
+
+
+def _topics(
+    name: str, rows: Sequence[dict[str, Any]], passages: Passages, order: random.Random
+) -> Iterator[TrainingList]:
+    """Yield lists without candidates of topics made from titles and texts."""
+    frequencies = count_texts(row["positive"] for row in rows)
+    for row in rows:
+        text = row["positive"]
+        # Abstracts are found by their titles, which are not part of them.
+        topic = make_topic(row.get("title") or row["query"], text, frequencies, order)
+        right = passages.number(row.get("title") or "", text)
+        yield TrainingList(name + TOPIC, topic, [], right)
 
 
 def _shuffled(file: Path, order: random.Random) -> list[dict[str, Any]]:

@@ -1,13 +1,15 @@
 """Train `bundled-full`, the cross-encoder that rescores, on the lists of `build_lists.py`.
 
     python scripts/train_full.py --minutes 66
-    python scripts/train_full.py --base src/secondpass/models/bundled-full    # go on from there
+    # Go on from there.
+    python scripts/train_full.py --base src/secondpass/models/bundled-full --rate 0.6
 
 Query and passage are one sequence of all-MiniLM-L6-v2, whose lower layers stay as they are. The
-loss asks which passage of a list is right, and which tokens answer. Writes a folder of
-transformers every ten minutes, which `secondpass export` reads; the recipe and its figures are
-in docs/explanation/training-notes.md. Nothing else should run beside it. `--base` takes such a
-folder or an exported model, whose int8 weights are read back.
+loss asks which passage of a list is right, and which tokens answer; of a topic's list, it asks
+how `bundled` ranks it. Writes a folder of transformers every ten minutes, which
+`secondpass export` reads; the recipe and its figures are in docs/explanation/training-notes.md.
+Nothing else should run beside it. `--base` takes such a folder or an exported model, whose int8
+weights are read back.
 """
 
 from __future__ import annotations
@@ -40,25 +42,27 @@ WEIGHTS = {
     "docs_mix": 0.5,
 }
 """How often a list of a source is seen in an epoch; 1 for the others."""
+LONG = ("scitldr", "pubmedqa_labeled", "acl_title_abstract")
+"""Sources of abstracts, which are read as far as in use."""
 
 
-def train(lists: Path, base: str, out: Path, minutes: float) -> None:
-    """Train for so many minutes; the rates fall linearly to 0 at their end."""
+def train(lists: Path, base: str, out: Path, minutes: float, rate: float) -> None:
+    """Train for so many minutes; the rates, times `rate`, fall linearly to 0 at their end."""
     found, passages = read_lists(lists)
-    settings = Settings(weights=WEIGHTS)
+    settings = Settings(weights=WEIGHTS, long=LONG)
     learner = Learner(passages, settings, base)
     learner.model.train()
     groups = learner.parameter_groups()
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01, betas=(0.9, 0.98))
     trained = [parameter for group in groups for parameter in group["params"]]
     source, began, saved = learner.lists_forever(found), time.monotonic(), 0.0
-    rates = [group["lr"] for group in groups]
+    rates = [rate * group["lr"] for group in groups]
     recent: list[list[float]] = []
     steps = 0
     while (elapsed := time.monotonic() - began) < minutes * 60:
         share = elapsed / (minutes * 60)
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * min(1.0, share / settings.warm_up) * (1 - share)
+        for group, highest in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = highest * min(1.0, share / settings.warm_up) * (1 - share)
         losses = learner.losses([next(source) for _ in range(settings.lists)])
         optimizer.zero_grad()
         learner.total(losses).backward()
@@ -107,13 +111,14 @@ def main() -> None:
     add("--out", type=Path, default=ROOT / "runs" / "full")
     add("--minutes", type=float, default=66)
     add("--base", default=BASE, help="a folder to go on from")
+    add("--rate", type=float, default=1.0, help="times the learning rates of a first training")
     parsed = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         base = parsed.base
         if (Path(base) / "model.onnx").is_file():
             restore(Path(base), Path(temporary))
             base = temporary
-        train(parsed.lists, base, parsed.out, parsed.minutes)
+        train(parsed.lists, base, parsed.out, parsed.minutes, parsed.rate)
 
 
 if __name__ == "__main__":

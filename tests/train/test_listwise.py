@@ -129,7 +129,7 @@ def test_the_tokens_of_the_answer_are_the_right_ones(built: Any) -> None:
     learner = Learner(passages, Settings())
     for titled in (True, False):
         ids, ends = learner._passage(lists[0].right, titled)
-        pair = learner._join([5], ids)
+        pair = learner._join([5], ids, False)
         answering = learner._answering(lists[0], pair, titled)
         text = passages[lists[0].right][1]
         assert text[ends[answering[0] - 1] : ends[answering[-1]]].strip() == "1779"
@@ -141,7 +141,7 @@ def test_near_copies_of_the_right_passage_are_not_drawn() -> None:
     learner = Learner(passages, Settings(passages=3))
     one = TrainingList("x", "bridge", [], 0, [], [1, 2], [0.9, SAME, 0.5])
     drawn = learner._draw(one)
-    assert drawn[0] == (0, 0.9)
-    assert (2, 0.5) in drawn
-    assert (1, SAME) not in drawn
+    assert drawn[0] == (0, 0.9, None)
+    assert (2, 0.5, None) in drawn
+    assert 1 not in {number for number, cosine, _ in drawn if cosine}
     assert len(drawn) == 3

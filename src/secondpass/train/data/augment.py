@@ -9,13 +9,13 @@ from dataclasses import dataclass, fields
 from secondpass.errors import InputError
 
 # Stop words that a keyword query leaves out.
-_STOP_WORDS = """
+_WORDS = """
 a an and are as at be been but by can could did do does for from had has have how i if in into
 is it its me my no not of on or our shall should so such than that the their them then there
 these they this to us was we were what when where which who whom whose why will with would you
 your
 """
-_STOP = frozenset(_STOP_WORDS.split())
+STOP_WORDS = frozenset(_WORDS.split())
 _WORD = re.compile(r"\w+")
 
 
@@ -61,7 +61,7 @@ def augment(query: str, augmentation: Augmentation, rng: random.Random) -> str:
 
 def to_keywords(query: str) -> str:
     """Drop stop words; return the query unchanged if fewer than two words are left."""
-    words = [word for word in _WORD.findall(query) if word.lower() not in _STOP]
+    words = [word for word in _WORD.findall(query) if word.lower() not in STOP_WORDS]
     return " ".join(words) if len(words) >= 2 else query
 
 

