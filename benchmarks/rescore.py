@@ -16,9 +16,8 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import quality
 from beir import Collection, load
 from harness.embedder_key import embedder_key
@@ -29,64 +28,43 @@ from harness.suite import SETTINGS, SUITE, collection_settings
 
 from secondpass import Embedder
 from secondpass.evaluate.blend_weights import standardize_columns, weighted_sum
-from secondpass.evaluate.pair_scores import ScoresByQuery
-from secondpass.evaluate.score_matrix import (
-    FloatArray,
-    ScoreMatrix,
-    rank_positions,
-    ranked_ids,
-)
+from secondpass.evaluate.rescore_simulation import add_rescored, window_positions
+from secondpass.evaluate.score_matrix import FloatArray, ranked_ids
 from secondpass.evaluate.significance import estimate_effect
 from secondpass.models import bundled_path
 from secondpass.option_values import RESCORE_WEIGHT as WEIGHT
 from secondpass.option_values import RESCORE_WINDOW as WINDOW
-from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS, standardize
+from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
 
 WEIGHTS = (0.2, 0.3, 0.4, 0.6, 0.8)
-Windows = Mapping[str, list[str]]
-"""The ids that are read again, by query, best first."""
-
-
-def first_ids(pool: ScoreMatrix, scores: FloatArray, window: int) -> Windows:
-    """Return the ids of the first candidates of each query."""
-    order = rank_positions(pool, scores)[:, :window].tolist()
-    return {
-        query: [ids[i] for i in row if i < len(ids)]
-        for query, ids, row in zip(pool.queries, pool.ids, order, strict=True)
-    }
-
-
-def rescored(
-    pool: ScoreMatrix, scores: FloatArray, windows: Windows, read: ScoresByQuery, weight: float
-) -> FloatArray:
-    """Return the scores in standard deviations, with what `Rescored` adds to the windows."""
-    changed = np.zeros_like(scores)
-    for row, (query, ids) in enumerate(zip(pool.queries, pool.ids, strict=True)):
-        if not ids:
-            continue
-        changed[row, : len(ids)] = standardize(scores[row, : len(ids)].tolist())
-        if len(windows[query]) < 2:
-            continue
-        added = standardize([read[query][name] for name in windows[query]])
-        places = [ids.index(name) for name in windows[query]]
-        changed[row, places] += weight * (added - added.min())
-    return changed
 
 
 def measure(
-    scored: ScoredCollection, setting: str, windows: Windows, read: ScoresByQuery
+    collection: Collection,
+    scored: ScoredCollection,
+    setting: str,
+    window: int,
+    rescorer: PairScorer,
 ) -> list[str]:
     """Return the cells of one row: fused, the rescorer alone, by weight, and the test."""
     pool = scored.pools[setting]
     fused = weighted_sum(standardize_columns(pool), DEFAULT_WEIGHTS)
+    places = window_positions(pool, fused, window)
+    windows = {
+        query: [ids[i] for i in row]
+        for query, ids, row in zip(pool.queries, pool.ids, places, strict=True)
+    }
+    by_query = rescorer.score(collection, windows)
+    read = [[by_query[query][name] for name in names] for query, names in windows.items()]
 
-    def ndcg(scores: FloatArray) -> FloatArray:
+    def ndcg(weight: float) -> FloatArray:
+        scores = add_rescored(pool, fused, places, read, weight)
         return scored.evaluator.ndcg(ranked_ids(pool, scores))
 
-    before = ndcg(fused)
+    before = scored.evaluator.ndcg(ranked_ids(pool, fused))
     # A weight so high that only the rescorer orders what it read.
-    alone = ndcg(rescored(pool, fused, windows, read, 1e6))
-    by_weight = {w: ndcg(rescored(pool, fused, windows, read, w)) for w in {*WEIGHTS, WEIGHT}}
+    alone = ndcg(1e6)
+    by_weight = {w: ndcg(w) for w in {*WEIGHTS, WEIGHT}}
     effect = estimate_effect(by_weight[WEIGHT] - before)
     cells = [f"{before.mean():.3f}", f"{alone.mean():.3f}"]
     cells += [f"{by_weight[w].mean():.3f}" for w in WEIGHTS]
@@ -161,11 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for setting, label in SETTINGS.items():
             if settings.candidates_file is not None and setting != next(iter(SETTINGS)):
                 continue
-            pool = scored.pools[setting]
-            fused = weighted_sum(standardize_columns(pool), DEFAULT_WEIGHTS)
-            windows = first_ids(pool, fused, parsed.window)
-            read = rescorer.score(collection, windows)
-            cells = measure(scored, setting, windows, read)
+            cells = measure(collection, scored, setting, parsed.window, rescorer)
             print(f"| {name} | {label} | " + " | ".join(cells) + " |", flush=True)
     cache.close()
 

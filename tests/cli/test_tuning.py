@@ -46,12 +46,14 @@ def test_a_cascade_and_a_threshold_are_tried_written_and_loaded(
     write_calibration(calibration, bent)
     given = ("--queries", SAMPLE / "queries.jsonl", "--qrels", judged, "--limit", 14)
     ran = run("tune", "--index", sample_index, *given, "--depths", 14, "--cascade",
+              "--rescore", "bundled-tiny",
               "--keep", 0.8, "--top-k", 5, "--calibration", calibration, "--out", file,
               "--json")  # fmt: skip
     assert ran.code == 0, ran.err
     # Three first passes, four fusions with 21 shares, and each second pass twice: by the
-    # default blend, alone, tuned, and tuned with three weights of neighbors.
-    assert ran.json["tried"] == 3 + 4 * 21 + 2 * 3 * (1 + 1 + 56 + 3 * 56)
+    # default blend, alone, tuned, and tuned with three weights of neighbors; and read again by
+    # another model with five weights.
+    assert ran.json["tried"] == 3 + 4 * 21 + 2 * 3 * (1 + 1 + 56 + 3 * 56) + 3 * 5
     settings = tomllib.loads(file.read_text("utf-8"))["search"]
     assert settings == ran.json["settings"]
     found = ran.json["threshold"]

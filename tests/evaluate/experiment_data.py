@@ -26,15 +26,18 @@ def make_experiment_data(
     timed: bool = True,
     probabilities: bool = False,
     cascade: bool = False,
+    rescorer_knows: float | None = None,
 ) -> ExperimentData:
     """BM25 and vectors know something each; the reranker knows the truth by `knows`.
 
     With `probabilities` it gives some, which are overconfident. With `cascade` there is a
-    cheap model before it with the same scores in a quarter of the time.
+    cheap model before it with the same scores in a quarter of the time. With `rescorer_knows`
+    another model reads the first candidates again, which knows so much.
     """
     chooser = np.random.default_rng(seed)
     rankings, grades = {}, {}
     scores: dict[str, dict[str, float]] = {}
+    rescored: dict[str, dict[str, float]] = {}
     for number in range(queries):
         truth, words, meaning, noise = chooser.standard_normal((4, documents))
         words, meaning = words + truth, meaning + truth
@@ -50,6 +53,11 @@ def make_experiment_data(
         )
         read = knows * truth + (1 - knows) * noise
         scores[query] = dict(zip(names, read.tolist(), strict=True))
+        if rescorer_knows is not None:
+            # Drawn apart, so that all else stays what it is without.
+            other = np.random.default_rng([seed, number]).standard_normal(documents)
+            again = rescorer_knows * truth + (1 - rescorer_knows) * other
+            rescored[query] = dict(zip(names, again.tolist(), strict=True))
         best = set(np.argsort(-truth)[:3].tolist())
         grades[query] = {name: int(i in best) for i, name in enumerate(names)}
     texts = {f"d{i:02}": Document(f"text <{i}>", id=f"d{i:02}") for i in range(documents)}
@@ -59,6 +67,8 @@ def make_experiment_data(
     if cascade:
         cascades["wise & old"] = CascadeSimulation("quick", scores, Margin(1.0, k=10))
         second |= {("quick then wise & old", d): Latency(0.5 * d, d, 20) for d in depths}
+    if rescored:
+        second |= {("wise & old rescored by slow", d): Latency(9.0 * d, d, 20) for d in depths}
     first = {m: Latency(5.0, 8.0, 20) for m in ("hybrid", "bm25", "vector")}
     return ExperimentData(
         Collection("made <up>", {q: f"what is {q}?" for q in grades}, grades),
@@ -70,6 +80,7 @@ def make_experiment_data(
         probabilities={"wise & old": _probabilities(scores)} if probabilities else {},
         score_kinds={"wise & old": ScoreKind.LOGIT},
         cascades=cascades,
+        rescored={"slow": rescored} if rescored else {},
     )
 
 

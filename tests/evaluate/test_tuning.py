@@ -11,7 +11,9 @@ import pytest
 from secondpass import Index, InputError
 from secondpass.evaluate import Collection, tune
 from secondpass.evaluate.experiment import collect
+from secondpass.evaluate.report.text import headline, summary_sentences
 from secondpass.evaluate.score_matrix import Objective
+from secondpass.evaluate.study import analyze
 from secondpass.evaluate.tuning import FIRST_STAGES, choose_settings, list_variants
 from secondpass.evaluate.variant_builders import WITH_NEIGHBORS
 from tests.evaluate.experiment_data import make_clustered_data, make_experiment_data
@@ -76,6 +78,26 @@ def test_neighbors_are_not_tried_without_probabilities() -> None:
     assert all(v.order != WITH_NEIGHBORS for v in variants)
 
 
+@pytest.mark.parametrize(("knows", "pays"), [(0.9, True), (-1.0, False)])
+def test_a_second_reading_is_chosen_where_it_pays(knows: float, pays: bool) -> None:
+    data = make_experiment_data(knows=0.5, rescorer_knows=knows)
+    tuned = choose_settings(data)
+    assert ("rescore" in tuned.settings) is pays
+    if pays:
+        assert tuned.settings["rescore"] == "slow"
+        assert tuned.settings["rescore_weight"] >= 0.3
+        # The first stage, and both models.
+        assert tuned.ms == 5.0 + 9.0 * tuned.settings["candidates"]
+        fast = choose_settings(data, max_latency_ms=46)
+        assert fast.settings.get("rescore") is None or fast.settings["candidates"] == 5
+    study = analyze(data)
+    assert ("the first read again by slow" in headline(study)) is pays
+    # Said whether it is chosen or not.
+    (line,) = (s for s in summary_sentences(study) if s.startswith("Read again by slow"))
+    assert ("bring +" in line) is pays
+    assert "ms." in line
+
+
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     lines = (SAMPLE / "corpus.jsonl").read_text("utf-8").splitlines()[:80]
@@ -93,24 +115,30 @@ def test_a_search_by_tuned_weights_has_the_order_that_was_measured(index: Index)
         queries={q: sample.queries[q] for q in kept},
         qrels={q: sample.qrels[q] for q in kept},
     )
-    data = collect(index, collection, depths=[10, 30], first_stages=FIRST_STAGES)
+    data = collect(
+        index,
+        collection,
+        depths=[10, 30],
+        first_stages=FIRST_STAGES,
+        rescore=["bundled-tiny"],
+    )
     assert data.latencies is not None
     assert set(data.latencies.neighbors) == {10, 30}
-    variants = [
-        v
-        for v in list_variants(data, Objective(data.collection.qrels))
-        if v.order == WITH_NEIGHBORS
-    ]
-    assert {(v.mode, v.depth) for v in variants} == {
-        (mode, depth) for mode in ("hybrid", "bm25") for depth in (10, 30)
-    }
+    assert data.latencies.reranker["bundled rescored by bundled-tiny", 30].median > 0
+    every = list_variants(data, Objective(data.collection.qrels))
+    near = [v for v in every if v.order == WITH_NEIGHBORS]
+    again = [v for v in every if v.rescorer == "bundled-tiny"]
+    for variants in (near, again):
+        assert {(v.mode, v.depth) for v in variants} == {
+            (mode, depth) for mode in ("hybrid", "bm25") for depth in (10, 30)
+        }
     chooser = np.random.default_rng(0)
-    for variant in variants:
+    for variant in (*near, *again):
         setting = int(chooser.integers(len(variant.settings)))
         settings = variant.settings[setting]
-        assert settings["blend"]["neighbors"] > 0
+        part = "neighbors" if variant.rescorer is None else "rescore"
         ranked = variant.ranked_ids(setting)
         for query in chooser.choice(list(ranked), 4, replace=False):
             found = index.search(data.collection.queries[query], top_k=None, **settings)
-            assert "neighbors" in found.results[0].parts
+            assert part in found.results[0].parts
             assert ranked[query] == [r.id for r in found.results]

@@ -97,6 +97,12 @@ Limit = Annotated[int | None, typer.Option(help="Use only this many judged queri
 Models = Annotated[
     list[str], typer.Option(help='Rerankers: "bundled", model folders, OWNER/MODEL.')
 ]
+Rescorers = Annotated[
+    list[str],
+    typer.Option(
+        help='Models to try that read the first results again, such as "bundled-full".'
+    ),
+]
 Measures = Annotated[list[str], typer.Option(help="Measures, as ir-measures names them.")]
 Depths = Annotated[list[int], typer.Option(help="Rerank depths to try: numbers of candidates.")]
 

@@ -27,6 +27,7 @@ def report(
     depths: options.Depths = list(DEPTHS),  # noqa: B006
     mode: options.FirstStageMode = "hybrid",
     measure: Annotated[str, typer.Option(help="Measure, as ir-measures names it.")] = "nDCG@10",
+    rescore: options.Rescorers = [],  # noqa: B006
     split: options.Split = "test",
     limit: options.Limit = None,
     as_json: options.AsJson = False,
@@ -59,6 +60,7 @@ def report(
             depths=depths,
             mode=mode,
             measure=measure,
+            rescore=rescore,
             progress=progress,
         )
     if out is not None:
@@ -93,6 +95,7 @@ def print_summary(study: Study) -> None:
         table.add_column(name, justify="right" if position else "left")
     rows = [*study.first_stages, study.baseline]
     rows += [r for model in study.models for r in study.curve(model)]
+    rows += [r for r in study.second_readings if r is not study.choice]
     for result in rows:
         gain = result.effect
         is_baseline = result is study.baseline

@@ -42,6 +42,7 @@ def tune(
             help="Whether to also try each model in a cascade with bundled-tiny (slower).",
         ),
     ] = False,
+    rescore: options.Rescorers = [],  # noqa: B006
     keep: Annotated[
         float | None,
         typer.Option(
@@ -86,6 +87,7 @@ def tune(
             models=options.load_models(models, loading),
             depths=depths,
             cascade=cascade,
+            rescore=rescore,
             keep=keep,
             top_k=top_k,
             calibration=calibration,

@@ -19,7 +19,13 @@ from secondpass.evaluate.pair_scores import (
     ScoresByQuery,
     score_pairs,
 )
-from secondpass.evaluate.variant_builders import passages_to_score
+from secondpass.evaluate.score_matrix import Objective
+from secondpass.evaluate.variant_builders import (
+    passages_to_rescore,
+    passages_to_score,
+    rescored_variant,
+)
+from secondpass.evaluate.variants import SearchVariant
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.blend import check_weights, weights_for
 from secondpass.rerank.policies.cascade import Margin, bundled_margin
@@ -45,6 +51,8 @@ class ExperimentData:
     - `latencies`: None where nothing was timed; those of a cascade have its
       `CascadeSimulation.name`.
     - `cascades`: by model, the cheap stage of its cascade, where cascades are compared.
+    - `rescored`: by rescorer, its scores of the passages that come first; latencies with it
+      have the name of `rescored_name`.
     """
 
     collection: Collection
@@ -57,6 +65,7 @@ class ExperimentData:
     probabilities: Mapping[str, ProbabilitiesByQuery] = field(default_factory=dict)
     score_kinds: Mapping[str, ScoreKind] = field(default_factory=dict)
     cascades: Mapping[str, CascadeSimulation] = field(default_factory=dict)
+    rescored: Mapping[str, ScoresByQuery] = field(default_factory=dict)
 
     def latency_ms(
         self, mode: str, model: str | None = None, depth: int = 0, *, neighbors: bool = False
@@ -75,6 +84,7 @@ def collect(
     depths: Sequence[int] = DEPTHS,
     first_stages: Sequence[tuple[str, str]] = (("hybrid", "rrf"),),
     cascade: bool = False,
+    rescore: Sequence[Rerank] = (),
     progress: Progress | None = None,
 ) -> ExperimentData:
     """Retrieve, score and time the queries of a collection on an index or a database.
@@ -82,7 +92,8 @@ def collect(
     `first_stages` are the (mode, fusion) whose candidates are reranked. Every pair of query
     and candidate is scored once by each model, whatever the depth. With `cascade`, the
     bundled cheap model scores them too, and each model that has a margin for it is timed
-    behind it. Raises InputError for fewer than 10 queries (fitting and evaluating need some
+    behind it. The models of `rescore` read what comes first in the default blend of each model,
+    at each depth. Raises InputError for fewer than 10 queries (fitting and evaluating need some
     each), no depth, ids of which none is in the index, or an impossible cascade.
     """
     depths = check_depths(depths)
@@ -112,13 +123,12 @@ def collect(
     if stored is None:
         found = {str(p.document_id) for p in first_stage.passages.values()}
         collection = collection.found(found, index.name)
-    passage_ids = passages_to_score(
-        collection.queries,
-        first_stage.rankings,
-        [(mode, depth, fusion) for mode, fusion in first_stages for depth in depths],
-    )
+    searches = [(mode, depth, fusion) for mode, fusion in first_stages for depth in depths]
+    passage_ids = passages_to_score(collection.queries, first_stage.rankings, searches)
 
-    def score(reranker: BaseReranker) -> ScoredPairs:
+    def score(
+        reranker: BaseReranker, passage_ids: Mapping[str, Sequence[str]] = passage_ids
+    ) -> ScoredPairs:
         return score_pairs(
             reranker,
             collection.queries,
@@ -137,6 +147,20 @@ def collect(
             timed[cascades[name].name(name)] = Composer().compose(
                 rerankers[name], {"cascade": True}, cheap=cheap, margin=margin
             )
+    weights = {name: check_weights(weights_for(r)) for name, r in rerankers.items()}
+    first_ids: Mapping[str, Sequence[str]] = {}
+    if rescore:
+        models_scores = [(pairs[name].scores, weights[name]) for name in rerankers]
+        first_ids = passages_to_rescore(
+            collection.queries, first_stage.rankings, searches, models_scores
+        )
+    rescored: dict[str, ScoresByQuery] = {}
+    for rescorer in map(index.reranker, rescore):
+        rescored[rescorer.model] = score(rescorer, first_ids).scores
+        for name, reranker in rerankers.items():
+            timed[rescored_name(name, rescorer.model)] = Composer().compose(
+                reranker, {"rescore": rescorer}
+            )
     modes = index.retriever.modes or ("hybrid",)
     latencies = measure_latency(
         index,
@@ -152,13 +176,50 @@ def collect(
         first_stage,
         depths,
         {name: scored.scores for name, scored in pairs.items()},
-        {name: check_weights(weights_for(reranker)) for name, reranker in rerankers.items()},
+        weights,
         latencies,
         modes,
         {name: scored.probabilities for name, scored in pairs.items()},
         {name: scored.kind for name, scored in pairs.items()},
         cascades,
+        rescored,
     )
+
+
+def rescored_name(model: str, rescorer: str) -> str:
+    """Return the name of a model whose first candidates another one reads again."""
+    return f"{model} rescored by {rescorer}"
+
+
+def rescored_variants(
+    data: ExperimentData,
+    objective: Objective,
+    *,
+    model: str,
+    mode: str,
+    depth: int,
+    fusion: str = "rrf",
+) -> list[SearchVariant]:
+    """Return a variant for each model that read the first candidates again."""
+    return [
+        rescored_variant(
+            data.collection.queries,
+            data.first_stage.rankings,
+            objective,
+            data.collection.qrels,
+            model=model,
+            scores=data.scores[model],
+            default_weights=data.blend_weights[model],
+            rescorer=rescorer,
+            rescored=scores,
+            mode=mode,
+            depth=depth,
+            latency_ms=data.latency_ms(mode, rescored_name(model, rescorer), depth),
+            fusion=fusion,
+            probabilities=data.probabilities.get(model),
+        )
+        for rescorer, scores in data.rescored.items()
+    ]
 
 
 def _margins(

@@ -23,6 +23,7 @@ from secondpass.evaluate.experiment import (
     Progress,
     check_query_count,
     collect,
+    rescored_variants,
 )
 from secondpass.evaluate.first_stage import check_mode
 from secondpass.evaluate.harmed_queries import HarmedQuery, find_harmed_queries
@@ -112,6 +113,17 @@ class Study:
         """The variant to use if reranking pays."""
         return self.results[self.chosen]
 
+    @property
+    def second_readings(self) -> list[VariantResult]:
+        """The results of each rescorer at the depth and with the model of the choice."""
+        best = self.choice.variant
+        return [
+            r
+            for r in self.results
+            if r.variant.rescorer is not None
+            and (r.variant.model, r.variant.depth) == (best.model, best.depth)
+        ]
+
     def curve(self, model: str) -> list[VariantResult]:
         """Return a model's results by depth, in the order (blend or alone) of the choice."""
         return [
@@ -156,13 +168,15 @@ def run_study(
     depths: Sequence[int] = DEPTHS,
     mode: str = "hybrid",
     measure: str = "nDCG@10",
+    rescore: Sequence[Rerank] = (),
     progress: Progress | None = None,
 ) -> Study:
     """Study on an index whether reranking pays.
 
     `mode` is the first pass whose candidates are reranked; `measure` a name of
-    ir-measures. Every pair of query and candidate is scored once by each model. Raises
-    InputError for fewer than 10 queries, no depth, or ids of which none is in the index.
+    ir-measures. Every pair of query and candidate is scored once by each model; the models of
+    `rescore` are tried for reading the first candidates again. Raises InputError for fewer
+    than 10 queries, no depth, or ids of which none is in the index.
     """
     # An unknown measure fails before the long work.
     Objective(collection.qrels, measure)
@@ -172,6 +186,7 @@ def run_study(
         models=models,
         depths=depths,
         first_stages=[(mode, "rrf")],
+        rescore=rescore,
         progress=progress,
     )
     return analyze(data, mode=mode, measure=measure, progress=progress)
@@ -300,6 +315,7 @@ def _reranked_variants(
                 vectors=data.first_stage.vectors,
                 neighbors_latency_ms=data.latency_ms(mode, model, depth, neighbors=True),
             )
+            variants += rescored_variants(data, objective, model=model, mode=mode, depth=depth)
     return variants
 
 

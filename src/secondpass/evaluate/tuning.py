@@ -25,6 +25,7 @@ from secondpass.evaluate.experiment import (
     Progress,
     check_query_count,
     collect,
+    rescored_variants,
 )
 from secondpass.evaluate.score_matrix import Objective
 from secondpass.evaluate.significance import Effect, bootstrap_interval, estimate_effect
@@ -91,6 +92,7 @@ def tune(
     models: Sequence[Rerank] = ("bundled",),
     depths: Sequence[int] = DEPTHS,
     cascade: bool = False,
+    rescore: Sequence[Rerank] = (),
     keep: float | None = None,
     top_k: int = TOP_K,
     calibration: str | Path | Calibration | None = None,
@@ -102,6 +104,7 @@ def tune(
     - `max_latency_ms` limits the median of a search, measured on this machine; `maximize`
       is a name of ir-measures (`maximise` is the deprecated spelling).
     - `cascade`: whether the cheap bundled model before each model is tried too.
+    - `rescore`: models that are tried for reading the first candidates again.
     - `keep`: choose the highest `min_probability` that keeps this share of the relevant
       results among the first `top_k`, above 0 and below 1; None for no threshold.
     - `calibration`: for the only one of `models`, whose probabilities it computes.
@@ -134,6 +137,7 @@ def tune(
         depths=depths,
         first_stages=FIRST_STAGES,
         cascade=cascade,
+        rescore=rescore,
         progress=progress,
     )
     return choose_settings(
@@ -259,6 +263,10 @@ def list_variants(data: ExperimentData, objective: Objective) -> list[SearchVari
                 vectors=data.first_stage.vectors,
                 neighbors_latency_ms=data.latency_ms(mode, timed, depth, neighbors=True),
             )
+            if cascade is None:
+                variants += rescored_variants(
+                    data, objective, model=model, mode=mode, depth=depth, fusion=fusion
+                )
     return variants
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from secondpass.evaluate.cascade_simulation import CascadeSimulation, apply_casc
 from secondpass.evaluate.first_stage import FirstStageCandidate, FirstStageRankings
 from secondpass.evaluate.pair_scores import ProbabilitiesByQuery, ScoresByQuery
 from secondpass.evaluate.qrels import Grades
+from secondpass.evaluate.rescore_simulation import add_rescored, window_positions
 from secondpass.evaluate.score_matrix import (
     COLUMNS,
     NEIGHBORS,
@@ -23,6 +25,7 @@ from secondpass.evaluate.score_matrix import (
     ranked_probabilities,
 )
 from secondpass.evaluate.variants import SearchVariant, Settings
+from secondpass.option_values import RESCORE_WEIGHT, RESCORE_WINDOW
 from secondpass.retrieve.fusion import METHODS, fuse
 
 BM25_SHARES = tuple(i / 20 for i in range(21))
@@ -31,6 +34,8 @@ BLEND_STEP = 4
 NEIGHBOR_WEIGHTS = (0.2, 0.4, 0.8)
 """The weights of neighbors that are tried beside none; the largest other weight is 1."""
 WITH_NEIGHBORS = "tuned blend with neighbors"
+RESCORE_WEIGHTS = (RESCORE_WEIGHT, 0.1, 0.2, 0.4, 0.6)
+"""The weights of a second reading that are tried."""
 
 Rankings = Mapping[str, FirstStageRankings]
 """By query id."""
@@ -183,7 +188,7 @@ def reranked_variants(
             for weights in (default_weights, *tuned_weights)
         ]
         blends[WITH_NEIGHBORS] = [(weights, weights) for weights in with_neighbors]
-    first_stage = f"{depth} of {mode}" + ("" if fusion == "rrf" else f" ({fusion})")
+    first_stage = _describe(mode, depth, fusion)
     reranker = model if cascade is None else cascade.name(model)
 
     def variant(order: str) -> SearchVariant:
@@ -211,6 +216,91 @@ def reranked_variants(
         )
 
     return [variant(order) for order in blends]
+
+
+def rescored_variant(
+    queries: Mapping[str, str],
+    rankings: Rankings,
+    objective: Objective,
+    qrels: Grades,
+    *,
+    model: str,
+    scores: ScoresByQuery,
+    default_weights: Mapping[str, float],
+    rescorer: str,
+    rescored: ScoresByQuery,
+    mode: str,
+    depth: int,
+    latency_ms: float,
+    fusion: str = "rrf",
+    probabilities: ProbabilitiesByQuery | None = None,
+) -> SearchVariant:
+    """Return a reranker with the default blend, whose first candidates are read again.
+
+    `rescored` are the rescorer's scores of at least `passages_to_rescore`. Several weights are
+    tried, the default one first.
+    """
+    candidates = {q: rankings[q].candidates(mode, depth, fusion) for q in queries}
+    matrix = build_score_matrix(queries, candidates, scores, qrels)
+    blended = weighted_sum(standardize_columns(matrix), default_weights)
+    positions = window_positions(matrix, blended, RESCORE_WINDOW)
+    read = [
+        [rescored[q][candidates[q][i].id] for i in row]
+        for q, row in zip(queries, positions, strict=True)
+    ]
+    given = {} if probabilities is None else probabilities
+    known = [[given.get(q, {}).get(c.id) for c in candidates[q]] for q in queries]
+
+    def changed(setting: int) -> FloatArray:
+        return add_rescored(matrix, blended, positions, read, RESCORE_WEIGHTS[setting])
+
+    base: Settings = {"mode": mode, "candidates": depth, "rerank": model, "blend": True}
+    if mode == "hybrid" and fusion != "rrf":
+        base = {**base, "fusion": fusion}
+    order = f"blend, rescored by {rescorer}"
+    return SearchVariant(
+        f"{model}, {_describe(mode, depth, fusion)}, {order}",
+        [
+            {
+                **base,
+                "rescore": rescorer,
+                "rescore_window": RESCORE_WINDOW,
+                "rescore_weight": weight,
+            }
+            for weight in RESCORE_WEIGHTS
+        ],
+        np.array([objective(matrix, changed(i)) for i in range(len(RESCORE_WEIGHTS))]),
+        latency_ms,
+        order,
+        lambda i: ranked_ids(matrix, changed(i)),
+        model=model,
+        mode=mode,
+        depth=depth,
+        ranked_probabilities=lambda i: ranked_probabilities(matrix, changed(i), known),
+        rescorer=rescorer,
+    )
+
+
+def passages_to_rescore(
+    queries: Mapping[str, str],
+    rankings: Rankings,
+    first_stages: Iterable[tuple[str, int, str]],
+    models: Iterable[tuple[ScoresByQuery, Mapping[str, float]]],
+) -> dict[str, list[str]]:
+    """Return the ids of each query that `rescored_variant` needs, each once.
+
+    - `first_stages`: (mode, depth, fusion); `models`: scores and weights of the blend.
+    """
+    found: dict[str, dict[str, None]] = {q: {} for q in queries}
+    nothing: Grades = {q: {} for q in queries}
+    for (mode, depth, fusion), (scores, weights) in product(list(first_stages), list(models)):
+        candidates = {q: rankings[q].candidates(mode, depth, fusion) for q in queries}
+        matrix = build_score_matrix(queries, candidates, scores, nothing)
+        blended = weighted_sum(standardize_columns(matrix), weights)
+        positions = window_positions(matrix, blended, RESCORE_WINDOW)
+        for q, row in zip(queries, positions, strict=True):
+            found[q] |= dict.fromkeys(candidates[q][i].id for i in row)
+    return {q: list(names) for q, names in found.items()}
 
 
 def oracle_values(
@@ -243,6 +333,10 @@ def passages_to_score(
         )
         for q in queries
     }
+
+
+def _describe(mode: str, depth: int, fusion: str) -> str:
+    return f"{depth} of {mode}" + ("" if fusion == "rrf" else f" ({fusion})")
 
 
 def _first_stage_order(matrix: ScoreMatrix) -> FloatArray:

@@ -27,8 +27,8 @@ class SearchVariant:
     - `values`: [settings, queries], the measure under each setting.
     - `settings`: the arguments of `Index.search` for each; the first is the default.
     - `latency_ms`: milliseconds of a search, the first pass included.
-    - `order`: "as found", "fusion", "blend", "alone", "tuned blend" or "tuned blend with
-      neighbors".
+    - `order`: "as found", "fusion", "blend", "alone", "tuned blend", "tuned blend with
+      neighbors" or "blend, rescored by" a model, which is `rescorer`.
     - `ranked_ids`: returns the ranked ids of every query under a setting.
     - `ranked_probabilities`: returns the results with their probabilities; None without a
       second pass.
@@ -46,6 +46,7 @@ class SearchVariant:
     ranked_probabilities: Callable[[int], RankedProbabilities] | None = field(
         default=None, repr=False
     )
+    rescorer: str | None = None
 
     def best_setting(self, queries: QueryMask) -> int:
         """Return the setting with the highest mean over some queries; the first of equals."""

@@ -42,6 +42,9 @@ def headline(study: Study) -> str:
         second_pass += ", blended by fitted weights"
     elif best.variant.order == WITH_NEIGHBORS:
         second_pass += ", blended with neighbors by fitted weights"
+    elif best.variant.rescorer is not None:
+        weight = best.settings["rescore_weight"]
+        second_pass += f", the first read again by {best.variant.rescorer} (weight {weight:g})"
     cost = f", +{best.added_ms:.0f} ms" if study.timed else ""
     brings = (
         f"{format_difference(gain.mean)} {study.measure} ± {format_number(gain.margin)},"
@@ -103,6 +106,7 @@ def summary_sentences(study: Study) -> list[str]:
         _describe_bound(study),
     ]
     lines += _describe_smaller_depth(study)
+    lines += _describe_second_readings(study)
     if gain.detectable is not None:
         lines.append(
             f"With {len(study.gain_by_query)} queries that differ as these do, a true gain"
@@ -175,6 +179,27 @@ def _describe_smaller_depth(study: Study) -> list[str]:
                 f" lose less than {format_number(MIN_USEFUL_GAIN)}{saved}."
             ]
     return []
+
+
+def _describe_second_readings(study: Study) -> list[str]:
+    """Return what each rescorer adds to the default blend of the chosen depth and model."""
+    lines = []
+    for result in study.second_readings:
+        variant = result.variant
+        (blend,) = (
+            r
+            for r in study.results
+            if r.variant.order == "blend"
+            and (r.variant.model, r.variant.depth) == (variant.model, variant.depth)
+        )
+        added = estimate_effect(result.values - blend.values)
+        cost = f", +{result.added_ms - blend.added_ms:.0f} ms" if study.timed else ""
+        lines.append(
+            f"Read again by {variant.rescorer}, the first of the default blend of"
+            f" {variant.depth} bring {format_difference(added.mean)} ±"
+            f" {format_number(added.margin)} more, {format_p_value(added.p)}{cost}."
+        )
+    return lines
 
 
 def _describe_bound(study: Study) -> str:
