@@ -40,10 +40,13 @@ WEIGHTS = {
     "stackexchange_small": 0.6,
     "codenn_so": 0.3,
     "docs_mix": 0.5,
+    "arxiv_title_abstract-topics": 1.5,
+    "acl_title_abstract-topics": 1.5,
+    "medquad-topics": 1.5,
 }
 """How often a list of a source is seen in an epoch; 1 for the others."""
 LONG = ("scitldr", "pubmedqa_labeled", "acl_title_abstract")
-"""Sources of abstracts, which are read as far as in use."""
+"""Sources of abstracts, which are read further than others."""
 
 
 def train(lists: Path, base: str, out: Path, minutes: float, rate: float) -> None:

