@@ -29,14 +29,17 @@ from harness.suite import SETTINGS, SUITE, collection_settings
 from secondpass import Embedder
 from secondpass.evaluate.blend_weights import standardize_columns, weighted_sum
 from secondpass.evaluate.rescore_simulation import add_rescored, window_positions
-from secondpass.evaluate.score_matrix import FloatArray, ranked_ids
+from secondpass.evaluate.score_matrix import FloatArray, ScoreMatrix, ranked_ids
 from secondpass.evaluate.significance import estimate_effect
 from secondpass.models import bundled_path
 from secondpass.option_values import RESCORE_WEIGHT as WEIGHT
 from secondpass.option_values import RESCORE_WINDOW as WINDOW
+from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
+from secondpass.rerank.policies.rescore import weight_share
+from secondpass.rerank.scoring_options import ScoringOptions
 
-WEIGHTS = (0.2, 0.3, 0.4, 0.6, 0.8)
+WEIGHTS = (0.3, 0.5, 0.8, 1.2)
 
 
 def measure(
@@ -56,9 +59,10 @@ def measure(
     }
     by_query = rescorer.score(collection, windows)
     read = [[by_query[query][name] for name in names] for query, names in windows.items()]
+    shares = [weight_share(row) for row in _probabilities(pool)]
 
     def ndcg(weight: float) -> FloatArray:
-        scores = add_rescored(pool, fused, places, read, weight)
+        scores = add_rescored(pool, fused, places, read, weight, shares)
         return scored.evaluator.ndcg(ranked_ids(pool, scores))
 
     before = scored.evaluator.ndcg(ranked_ids(pool, fused))
@@ -69,6 +73,15 @@ def measure(
     cells = [f"{before.mean():.3f}", f"{alone.mean():.3f}"]
     cells += [f"{by_weight[w].mean():.3f}" for w in WEIGHTS]
     return [*cells, f"{effect.mean:+.3f}", f"{effect.p:.3f}", f"{effect.won}:{effect.lost}"]
+
+
+def _probabilities(pool: ScoreMatrix) -> list[list[float]]:
+    """Return the probabilities of the candidates of each query, of their logits."""
+    logits = pool.columns["rerank"]
+    return [
+        [sigmoid(logit) for logit in logits[row, : len(ids)].tolist()]
+        for row, ids in enumerate(pool.ids)
+    ]
 
 
 def latency(
@@ -107,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--model", default="bundled", help="what reads all candidates")
     add("--rescorer", default="bundled-full", help="what reads the first ones again")
     add("--window", type=int, default=WINDOW, metavar="N")
+    add("--first-window", action="store_true", help="let it read no more of a text")
     add("--candidates", type=int, default=100, metavar="N")
     add("--latency", action="store_true", help="time searches with 50 candidates instead")
     parsed = parser.parse_args(arguments)
@@ -122,7 +136,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     cache = PairScoreCache(quality.CACHE / "scores.sqlite")
     scorer = PairScorer(parsed.model, cache, states=quality.CACHE)
-    rescorer = PairScorer(parsed.rescorer, cache)
+    rescorer = PairScorer(
+        parsed.rescorer,
+        cache,
+        options=ScoringOptions(token_share=1) if parsed.first_window else None,
+    )
     weights = " | ".join(f"{weight:g}" for weight in WEIGHTS)
     print(
         f"| collection | first stage | fused | {parsed.rescorer} | {weights} | at {WEIGHT:g} |"

@@ -76,7 +76,7 @@ class PairScorer:
     """A model whose scores are looked up in a cache before it runs.
 
     With a folder for `states`, a precomputed reranker stores the states of documents there:
-    most documents are candidates of several questions.
+    most documents are candidates of several questions. `options` change what is read.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class PairScorer:
         *,
         threads: int | None = None,
         states: Path | None = None,
+        options: ScoringOptions | None = None,
     ) -> None:
         folder = resolve(name)
         self.name = name
@@ -97,6 +98,9 @@ class PairScorer:
         if folder.architecture == "reader":
             # Its encoder is in another folder, and not part of its own digest.
             self.key += f"-{read_precomputed_folder(folder).states_digest[:16]}"
+        self._options = ScoringOptions() if options is None else options
+        if self._options != ScoringOptions():
+            self.key += f"-{self._options.token_share}"
         self._cache, self._threads, self._states = cache, threads, states
         self._model: Reranker | None = None
 
@@ -128,7 +132,7 @@ class PairScorer:
                 if not names:
                     continue
                 candidates = [Candidate(documents[name]) for name in names]
-                scored = model.score(collection.queries[query], candidates, ScoringOptions())
+                scored = model.score(collection.queries[query], candidates, self._options)
                 if scored.kind is ScoreKind.RANK:
                     raise ValueError(f"{self.name} scores whole lists, not pairs")
                 new = {n: s.value for n, s in zip(names, scored.scores, strict=True)}

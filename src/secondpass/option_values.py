@@ -15,8 +15,8 @@ SPAN_UNITS = ("sentence",)
 BLENDED = ("rerank", "vector", "bm25", "neighbors")
 """The scores that a blend adds up, which are also the names of their weights."""
 
-RESCORE_WINDOW, RESCORE_WEIGHT = 20, 0.3
-"""How many candidates are rescored, and what a standard deviation of that adds.
+RESCORE_WINDOW, RESCORE_WEIGHT = 20, 0.5
+"""How many candidates are rescored, and what a standard deviation of that adds at most.
 
 docs/explanation/training-notes.md says how the weight was chosen.
 """

@@ -276,7 +276,7 @@ class PolicyOptions(BoostOptions, total=False):
         float,
         Option(
             RESCORE_WEIGHT,
-            "What a standard deviation of rescored scores adds, in those of the scores before.",
+            "What a standard deviation of rescored scores adds at most, in those before.",
             Number(above=0),
         ),
     ]

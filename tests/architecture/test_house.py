@@ -13,6 +13,7 @@ HOUSE: dict[str, Any] = runpy.run_path(str(REPOSITORY / "scripts" / "house.py"))
 
 # Small files with one importer beside them that are looked for by their own name.
 NAMED = {
+    "evaluate/rescore_simulation.py": "what `report` and `tune` know of a second reading",
     "index/rerankers.py": "rerankers of an index",
     "index/storage/states.py": "token states that versions of an index carry",
     "inference/native/graph_match.py": "which shapes of encoders the native engine finds",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from secondpass import BaseReranker, Candidate, Document, ScoreKind, Status
+from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 
@@ -79,3 +81,14 @@ class ByText(BaseReranker):
         low = min((v for v in values if v is not None), default=0.0)
         scores = [Score(low if v is None else v, scored=v is not None) for v in values]
         return Scored(scores, ScoreKind.LOGIT, pairs=len(scores), tokens=10 * len(scores))
+
+
+class Probable(ByText):
+    """A `ByText` whose scores are log-odds."""
+
+    def score(
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
+    ) -> Scored:
+        scored = super().score(query, candidates, options)
+        scores = [replace(s, probability=sigmoid(s.value)) for s in scored.scores]
+        return replace(scored, scores=scores)

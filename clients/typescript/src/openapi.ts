@@ -785,8 +785,8 @@ export interface components {
             rescore?: string | null;
             /**
              * Rescore Weight
-             * @description What a standard deviation of rescored scores adds, in those of the scores before.
-             * @default 0.3
+             * @description What a standard deviation of rescored scores adds at most, in those before.
+             * @default 0.5
              */
             rescore_weight?: number;
             /**
@@ -1631,8 +1631,8 @@ export interface components {
             rescore?: string | null;
             /**
              * Rescore Weight
-             * @description What a standard deviation of rescored scores adds, in those of the scores before.
-             * @default 0.3
+             * @description What a standard deviation of rescored scores adds at most, in those before.
+             * @default 0.5
              */
             rescore_weight?: number;
             /**
@@ -1888,8 +1888,8 @@ export interface components {
             rescore?: string | null;
             /**
              * Rescore Weight
-             * @description What a standard deviation of rescored scores adds, in those of the scores before.
-             * @default 0.3
+             * @description What a standard deviation of rescored scores adds at most, in those before.
+             * @default 0.5
              */
             rescore_weight?: number;
             /**

@@ -24,15 +24,20 @@ def add_rescored(
     positions: Sequence[Sequence[int]],
     read: Sequence[Sequence[float]],
     weight: float,
+    shares: Sequence[float],
 ) -> FloatArray:
     """Return scores in standard deviations, with what `Rescored` adds to the first of them.
 
-    - `positions`: of `window_positions`; `read`: the rescorer's scores there.
+    - `positions`: of `window_positions`; `read`: the rescorer's scores there; `shares`: the
+      share of the weight that counts, of each query (`weight_share`).
     """
     changed = np.zeros_like(scores)
-    for row, (ids, first, again) in enumerate(zip(matrix.ids, positions, read, strict=True)):
+    rows = zip(matrix.ids, positions, read, shares, strict=True)
+    for row, (ids, first, again, share) in enumerate(rows):
+        if not ids:
+            continue
         changed[row, : len(ids)] = standardize(scores[row, : len(ids)].tolist())
         if len(first) > 1:
             added = standardize(list(again))
-            changed[row, list(first)] += weight * (added - added.min())
+            changed[row, list(first)] += weight * share * (added - added.min())
     return changed

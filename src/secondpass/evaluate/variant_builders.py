@@ -26,6 +26,7 @@ from secondpass.evaluate.score_matrix import (
 )
 from secondpass.evaluate.variants import SearchVariant, Settings
 from secondpass.option_values import RESCORE_WEIGHT, RESCORE_WINDOW
+from secondpass.rerank.policies.rescore import weight_share
 from secondpass.retrieve.fusion import METHODS, fuse
 
 BM25_SHARES = tuple(i / 20 for i in range(21))
@@ -34,7 +35,7 @@ BLEND_STEP = 4
 NEIGHBOR_WEIGHTS = (0.2, 0.4, 0.8)
 """The weights of neighbors that are tried beside none; the largest other weight is 1."""
 WITH_NEIGHBORS = "tuned blend with neighbors"
-RESCORE_WEIGHTS = (RESCORE_WEIGHT, 0.1, 0.2, 0.4, 0.6)
+RESCORE_WEIGHTS = (RESCORE_WEIGHT, 0.2, 0.3, 0.8, 1.2)
 """The weights of a second reading that are tried."""
 
 Rankings = Mapping[str, FirstStageRankings]
@@ -242,17 +243,18 @@ def rescored_variant(
     """
     candidates = {q: rankings[q].candidates(mode, depth, fusion) for q in queries}
     matrix = build_score_matrix(queries, candidates, scores, qrels)
-    blended = weighted_sum(standardize_columns(matrix), default_weights)
-    positions = window_positions(matrix, blended, RESCORE_WINDOW)
+    blended, positions = _first_of_blend(matrix, default_weights)
     read = [
         [rescored[q][candidates[q][i].id] for i in row]
         for q, row in zip(queries, positions, strict=True)
     ]
     given = {} if probabilities is None else probabilities
     known = [[given.get(q, {}).get(c.id) for c in candidates[q]] for q in queries]
+    shares = [weight_share(row) for row in known]
 
     def changed(setting: int) -> FloatArray:
-        return add_rescored(matrix, blended, positions, read, RESCORE_WEIGHTS[setting])
+        weight = RESCORE_WEIGHTS[setting]
+        return add_rescored(matrix, blended, positions, read, weight, shares)
 
     base: Settings = {"mode": mode, "candidates": depth, "rerank": model, "blend": True}
     if mode == "hybrid" and fusion != "rrf":
@@ -296,8 +298,7 @@ def passages_to_rescore(
     for (mode, depth, fusion), (scores, weights) in product(list(first_stages), list(models)):
         candidates = {q: rankings[q].candidates(mode, depth, fusion) for q in queries}
         matrix = build_score_matrix(queries, candidates, scores, nothing)
-        blended = weighted_sum(standardize_columns(matrix), weights)
-        positions = window_positions(matrix, blended, RESCORE_WINDOW)
+        _, positions = _first_of_blend(matrix, weights)
         for q, row in zip(queries, positions, strict=True):
             found[q] |= dict.fromkeys(candidates[q][i].id for i in row)
     return {q: list(names) for q, names in found.items()}
@@ -333,6 +334,14 @@ def passages_to_score(
         )
         for q in queries
     }
+
+
+def _first_of_blend(
+    matrix: ScoreMatrix, weights: Mapping[str, float]
+) -> tuple[FloatArray, list[list[int]]]:
+    """Return the blended scores, and the positions of what a rescorer reads of each query."""
+    blended = weighted_sum(standardize_columns(matrix), weights)
+    return blended, window_positions(matrix, blended, RESCORE_WINDOW)
 
 
 def _describe(mode: str, depth: int, fusion: str) -> str:

@@ -23,7 +23,7 @@ from secondpass.rerank.policies.blend import Blend
 from secondpass.rerank.policies.rescore import Rescored
 from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
-from tests.rerank.simple import ByText
+from tests.rerank.simple import ByText, Probable
 
 
 class Failing(ByText):
@@ -61,6 +61,18 @@ def test_parts_add_up_and_are_named() -> None:
         assert result.parts.keys() == {"rerank", "bm25", "rescore"}
     lowest = next(r for r in found.results if r.id == "a")
     assert lowest.parts["rescore"] == 0
+
+
+@pytest.mark.parametrize(("logit", "share"), [(-50, 1.0), (0, 2 / 3.5), (50, 0.4)])
+def test_it_counts_less_where_many_candidates_are_likely(logit: float, share: float) -> None:
+    told = {"a": logit, "b": logit, "c": logit}
+    second = ByText("second", a=1, b=2, c=3)
+    plain = Rescored(ByText("first", **told), second).rerank("q", documents("a", "b", "c"))
+    found = Rescored(Probable("first", **told), second).rerank("q", documents("a", "b", "c"))
+    for before, after in zip(plain.results, found.results, strict=True):
+        assert after.id == before.id
+        expected = share * before.parts["rescore"]
+        assert math.isclose(after.parts["rescore"], expected, abs_tol=1e-9)
 
 
 # Tenths: differences of rounding may tie once scores are standardized.

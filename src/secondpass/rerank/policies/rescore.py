@@ -20,6 +20,15 @@ from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, Status
 
+FEW_RELEVANT = 2
+"""With so many candidates expected to be relevant, a rescorer has half of its weight."""
+
+
+def weight_share(probabilities: Sequence[float | None]) -> float:
+    """Return how much a rescorer counts, 0 to 1, by the sum of probabilities."""
+    known = [p for p in probabilities if p is not None]
+    return FEW_RELEVANT / (FEW_RELEVANT + math.fsum(known))
+
 
 class Rescored(RerankerWrapper):
     """Lets `rescorer` read the candidates that are ranked first, and adds its scores.
@@ -27,7 +36,9 @@ class Rescored(RerankerWrapper):
     - `rescorer`: a reranker that reads more closely, such as a cross-encoder.
     - `window`: how many candidates it reads, from the first; at least 2.
     - `weight`: what one standard deviation of its scores adds, in standard deviations of the
-      scores before; above 0.
+      scores before, where no candidate seems relevant; above 0. Where the wrapped reranker
+      gives probabilities, it is multiplied by 2 / (2 + m), where m is their sum: what answers
+      is worth a second reading, the order of many that are relevant is not.
 
     Its scores are standardized over what it read, and count from the lowest of them, so nothing
     sinks below a candidate that was not read. `parts` has what it adds as "rescore", and adds
@@ -100,5 +111,6 @@ class Rescored(RerankerWrapper):
             return spent
         standard = standardize([s.value if s.scored else None for s in second.scores])
         added = np.zeros(len(candidates))
-        added[order] = self.weight * (standard - standard.min())
+        weight = self.weight * weight_share([s.probability for s in first.scores if s.scored])
+        added[order] = weight * (standard - standard.min())
         return add_to_scores(spent, {"rescore": added.tolist()})
