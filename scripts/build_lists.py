@@ -9,7 +9,7 @@ pairs in $SECONDPASS_DATA/train. Each is searched for, by BM25 and by the embedd
 passages; what has the letters of its answer is left out. Topics made from titles and abstracts
 have no right passage: what is learned is how `bundled` and the embedder rank theirs. Queries
 of the collections in $SECONDPASS_DATA/eval and of the held-out ones are left out too, and files
-that are missing are counted. Writes lists.jsonl and passages.json. About 20 minutes on two
+that are missing are counted. Writes lists.jsonl and passages.json. About 35 minutes on two
 cores.
 """
 
