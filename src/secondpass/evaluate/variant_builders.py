@@ -168,9 +168,7 @@ def reranked_variants(
         for point in weight_grid(len(COLUMNS), BLEND_STEP)
         if point[0] > 0
     ]
-    base: Settings = {"mode": mode, "candidates": depth, "rerank": model}
-    if mode == "hybrid" and fusion != "rrf":
-        base = {**base, "fusion": fusion}
+    base = _settings(model, mode, depth, fusion)
     if cascade is not None:
         base = {**base, "cascade": True}
     # By order: the `blend` argument of `Index.search`, and the weights that it means.
@@ -256,21 +254,16 @@ def rescored_variant(
         weight = RESCORE_WEIGHTS[setting]
         return add_rescored(matrix, blended, positions, read, weight, shares)
 
-    base: Settings = {"mode": mode, "candidates": depth, "rerank": model, "blend": True}
-    if mode == "hybrid" and fusion != "rrf":
-        base = {**base, "fusion": fusion}
+    base = {
+        **_settings(model, mode, depth, fusion),
+        "blend": True,
+        "rescore": rescorer,
+        "rescore_window": RESCORE_WINDOW,
+    }
     order = f"blend, rescored by {rescorer}"
     return SearchVariant(
         f"{model}, {_describe(mode, depth, fusion)}, {order}",
-        [
-            {
-                **base,
-                "rescore": rescorer,
-                "rescore_window": RESCORE_WINDOW,
-                "rescore_weight": weight,
-            }
-            for weight in RESCORE_WEIGHTS
-        ],
+        [{**base, "rescore_weight": weight} for weight in RESCORE_WEIGHTS],
         np.array([objective(matrix, changed(i)) for i in range(len(RESCORE_WEIGHTS))]),
         latency_ms,
         order,
@@ -342,6 +335,13 @@ def _first_of_blend(
     """Return the blended scores, and the positions of what a rescorer reads of each query."""
     blended = weighted_sum(standardize_columns(matrix), weights)
     return blended, window_positions(matrix, blended, RESCORE_WINDOW)
+
+
+def _settings(model: str, mode: str, depth: int, fusion: str) -> Settings:
+    settings = {"mode": mode, "candidates": depth, "rerank": model}
+    if mode == "hybrid" and fusion != "rrf":
+        settings["fusion"] = fusion
+    return settings
 
 
 def _describe(mode: str, depth: int, fusion: str) -> str:

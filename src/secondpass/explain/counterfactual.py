@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from secondpass.explain.occlusion import Deletion, ScoreVariants
 from secondpass.explain.types import Counterfactual, Span, StageRanks
 from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.policies.wrapper import RerankerWrapper
 from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions, field_text
 from secondpass.retrieve.bm25 import BM25Model
@@ -29,21 +30,12 @@ _MAX_SENTENCES = 3
 _MAX_QUOTED_CHARACTERS = 60
 
 
-class KnownScores(BaseReranker):
+class KnownScores(RerankerWrapper):
     """A reranker that returns scores computed before, in the order of the candidates."""
 
     def __init__(self, reranker: BaseReranker, scored: Scored) -> None:
-        self.reranker, self.scored = reranker, scored
-
-    @property
-    def model(self) -> str:
-        """The name of the reranker that computed the scores."""
-        return self.reranker.model
-
-    @property
-    def base(self) -> BaseReranker:
-        """The backend that computed the scores."""
-        return self.reranker.base
+        super().__init__(reranker)
+        self.scored = scored
 
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
@@ -52,27 +44,17 @@ class KnownScores(BaseReranker):
         return self.scored
 
 
-class RememberedScores(BaseReranker):
+class RememberedScores(RerankerWrapper):
     """A reranker that reads each document once, for one query.
 
     Where it scores whole lists, or another one stands in for it, it reads all of them again.
     """
 
     def __init__(self, reranker: BaseReranker) -> None:
-        self.reranker = reranker
+        super().__init__(reranker)
         # By identity: documents with lists or objects as metadata have no hash.
         self._known: dict[int, tuple[Document, Score]] = {}
         self._last: Scored | None = None
-
-    @property
-    def model(self) -> str:
-        """The name of the reranker that reads."""
-        return self.reranker.model
-
-    @property
-    def base(self) -> BaseReranker:
-        """The backend that reads."""
-        return self.reranker.base
 
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions

@@ -31,7 +31,7 @@ from secondpass.server.api_v1.schemas import (
     Query,
     body_with_options,
 )
-from secondpass.server.api_v1.search import find_models
+from secondpass.server.api_v1.search import count_rescored, find_models
 from secondpass.server.request_handler import RequestHandler
 
 _RESCORE = ("rescore", "rescore_window", "rescore_weight")
@@ -139,8 +139,8 @@ def router(handler: RequestHandler) -> APIRouter:
         """Explain the rank of a document of an index for a query."""
         request: Any = body
         options: dict[str, Any] = {key: getattr(request, key) for key in _OPTIONS}
-        again = options["rescore_window"] if options["rescore"] is not None else 0
-        handler.count(context, max([request.candidates, *request.depths]) + again)
+        deepest = max([request.candidates, *request.depths])
+        handler.count(context, deepest + count_rescored(options))
         model = state.model(request.model)
         options["rescore"] = find_models(state, {"rerank": True, **options})["rescore"]
 

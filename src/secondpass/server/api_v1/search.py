@@ -172,8 +172,13 @@ def count_candidates(options: Mapping[str, Any]) -> int:
     """Return how many documents the options of a search ask to read, each counted as often."""
     variants = len(options.get("query_variants", ()))
     wordings = 1 + variants if options.get("variant_scores") == "max" else 1
-    again = options["rescore_window"] if options.get("rescore") is not None else 0
-    return int((options["candidates"] + len(options["pin"])) * wordings + again)
+    read = (options["candidates"] + len(options["pin"])) * wordings
+    return int(read) + count_rescored(options)
+
+
+def count_rescored(options: Mapping[str, Any]) -> int:
+    """Return how many documents the options of a search ask to read again."""
+    return int(options["rescore_window"]) if options.get("rescore") is not None else 0
 
 
 def find_models(state: ServerState, options: Mapping[str, Any]) -> dict[str, Any]:
