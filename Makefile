@@ -236,8 +236,9 @@ models: $(VENV)/.test
 	    $(BIN)/secondpass export $$run --force --out $(MODELS)/$$name --name $$name --no-weights --borrow $$blend \
 	      --max-length 256 $(EXPORT) --notes scripts/cards/$$name.md || exit 1; \
 	    if [ -d $(RUNS)/spans ] && [ $$name = bundled ]; then \
-	      $(BIN)/python scripts/train_answers.py $(RUNS)/spans/squad.jsonl --model $(MODELS)/$$name || exit 1; \
-	      $(BIN)/python scripts/train_answers.py $(RUNS)/spans/*.jsonl --sentences-only \
+	      $(BIN)/python scripts/train_answers.py documents $(RUNS)/spans/squad.jsonl \
+	        --model $(MODELS)/$$name || exit 1; \
+	      $(BIN)/python scripts/train_answers.py sentences $(RUNS)/spans/*.jsonl \
 	        --model $(MODELS)/$$name || exit 1; \
 	    fi; \
 	  else echo "$$name stays as it is: there is no $$run. To train it: make train"; fi; done

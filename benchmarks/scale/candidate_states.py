@@ -25,7 +25,7 @@ from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.folder import read_precomputed_folder
 from secondpass.rerank.precomputed.scoring import EncodedQuery, score_records
 from secondpass.rerank.precomputed.store import StateStore
-from secondpass.rerank.precomputed.types import Record, record_key
+from secondpass.rerank.precomputed.types import Record
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.store_protocol import Passage
@@ -79,8 +79,8 @@ class CandidateStates:
             missing = [s.keys[0] for s in first if s.keys[0] not in self.records]
             if missing:
                 self.records |= scorer.records.get(missing)
-            for windows in storing.windows(list(dict.fromkeys(texts)), options):
-                self.tokens |= {record_key(s): s[0] for s in windows.sequences}
+            sequences = storing.sequences(list(dict.fromkeys(texts)), options)
+            self.tokens |= {key: ids for key, (ids, _) in sequences.items()}
             self.candidates[query] = QueryCandidates(
                 scorer.query,
                 [name for name, _ in hits],

@@ -43,12 +43,15 @@ def split_sentences(text: str) -> list[tuple[int, int]]:
 
 
 def _ends_sentence(text: str, match: re.Match[str]) -> bool:
-    mark = match.start()
-    if _LINE_BREAK.search(match[0]) or text[mark - 1] in _CJK_ENDS:
+    mark, end = match.span()
+    last = text[mark - 1]
+    if last in _CJK_ENDS or _LINE_BREAK.search(text, mark, end):
         return True
-    following = text[match.end() : match.end() + 3].lstrip(_OPENING)
+    following = text[end : end + 3].lstrip(_OPENING)
     if following[:1].islower():
         return False
+    if last != ".":
+        return True
     return not _ABBREVIATION.search(text[max(0, mark - _LONGEST_ABBREVIATION) : mark])
 
 

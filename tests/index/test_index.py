@@ -404,13 +404,13 @@ def test_a_search_tokenises_no_document_that_was_there(
     with open_with_reader(tmp_path / "i", reader_folder) as index:
         index.add([*SEAS, titled])
     cut: list[object] = []
-    windows = Segmenter._windows
+    documents = Segmenter._documents
 
     def counting(cutter: Segmenter, texts: Sequence[object], *rest: Any) -> Iterator[Any]:
         cut.extend(texts)
-        return windows(cutter, texts, *rest)  # type: ignore[arg-type]
+        return documents(cutter, texts, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Segmenter, "_windows", counting)
+    monkeypatch.setattr(Segmenter, "_documents", counting)
     with open_with_reader(tmp_path / "i", reader_folder) as index:
         assert len(index.search("a river", top_k=None).results) == len(SEAS) + 1
         assert cut == []

@@ -139,13 +139,13 @@ def test_others_search_and_add_meanwhile(tmp_path: Path, reader_folder: Path) ->
 def cut(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Count the texts that are tokenized."""
     found: list[object] = []
-    windows = Segmenter._windows
+    documents = Segmenter._documents
 
     def counting(cutter: Segmenter, texts: Sequence[object], *rest: Any) -> Iterator[Any]:
         found.extend(texts)
-        return windows(cutter, texts, *rest)  # type: ignore[arg-type]
+        return documents(cutter, texts, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Segmenter, "_windows", counting)
+    monkeypatch.setattr(Segmenter, "_documents", counting)
     return found
 
 

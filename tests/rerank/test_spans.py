@@ -21,11 +21,12 @@ from secondpass.option_types import declared
 from secondpass.options import ResultOptions
 from secondpass.policies import Blend, Cached, Ensemble, Fallback
 from secondpass.rerank.policies.wrapper import RerankerWrapper
+from secondpass.rerank.precomputed.segments import Segmenter
 from secondpass.rerank.precomputed.sentences import slice_sentences
 from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import MAX_SENTENCES_READ, parse_spans, sentence_probabilities
-from secondpass.rerank.windowing import PassageAggregation, tokenize_documents
+from secondpass.rerank.windowing import PassageAggregation
 from secondpass.sentences import split_sentences
 from secondpass.testing import ScriptedReranker
 from tests.tiny_models import tiny_cross_encoder
@@ -156,20 +157,19 @@ def test_an_empty_text_is_ranked_and_has_no_spans() -> None:
 @given(words, st.sampled_from(["", "a title"]), st.integers(17, 40))
 def test_slices_hold_the_tokens_of_their_sentence(text: str, head: str, size: int) -> None:
     tokenizer, passages = shared_tokenizer(), PassageAggregation()
-    (tokens,) = tokenize_documents(
-        tokenizer, [(head, text)], max_tokens=size, passages=passages, reach=1000
-    )
-    sequences = [tokenizer.single(tokens.window(i)) for i in range(len(tokens.ranges))]
-    keys = [bytes([i]) for i in range(len(sequences))]
+    options: dict[str, Any] = {"max_tokens": size, "passages": passages, "reach": 1000}
+    segmenter = Segmenter(tokenizer)
+    (segments,) = segmenter.segment([(head, text)], **options)
+    sequences = segmenter.sequences([(head, text)], **options)
     sentences = split_sentences(text)
-    slices = slice_sentences(text, sentences, tokens, keys, keys)
+    slices = slice_sentences(text, sentences, segments)
     for (start, end), found in zip(sentences, slices, strict=True):
         (expected,) = tokenizer.encode([text[start:end]], 1000)
         if found is None:
             assert not expected.ids
             continue
-        cut = sequences[found.key[0]][0][found.start : found.end].tolist()
-        if len(expected.ids) <= size // 2 - len(tokens.head):
+        cut = sequences[found.key][0][found.start : found.end].tolist()
+        if len(expected.ids) <= size // 2 - segments.head:
             # A window of three quarters of overlap holds a short sentence whole.
             assert cut == expected.ids or len(cut) < len(expected.ids) >= size // 4
         assert " ".join(map(str, cut)) in " ".join(map(str, expected.ids))

@@ -1,12 +1,19 @@
-"""The scorer of sentences: its graph, its start, and what it learns."""
+"""The scorers of sentences and of documents: graphs, start, and what they learn."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="the group test is not installed")
 
@@ -14,9 +21,16 @@ import onnx_ir as ir  # noqa: E402
 
 from secondpass import InputError, ModelError  # noqa: E402
 from secondpass.inference.runtimes.onnxruntime import OnnxRuntime  # noqa: E402
+from secondpass.inference.token_encoder import Encoded  # noqa: E402
 from secondpass.models import bundled_path  # noqa: E402
 from secondpass.registry import load_reranker  # noqa: E402
 from secondpass.rerank.precomputed import PrecomputedReranker  # noqa: E402
+from secondpass.rerank.precomputed.scoring import EncodedQuery  # noqa: E402
+from secondpass.rerank.precomputed.sentences import (  # noqa: E402
+    SentenceSlice,
+    score_in_windows,
+)
+from secondpass.rerank.precomputed.types import Record  # noqa: E402
 from secondpass.rerank.scoring_options import ScoringOptions  # noqa: E402
 from secondpass.train.export.graph_join import remove_joined  # noqa: E402
 from secondpass.train.precomputed.answer_graphs import (  # noqa: E402
@@ -29,7 +43,8 @@ from secondpass.train.precomputed.answer_learner import (  # noqa: E402
     SpanSettings,
     measure_scorer,
     read_labeled,
-    score_examples,
+    score_sentences,
+    score_texts,
     split_examples,
     train_scorer,
 )
@@ -40,50 +55,81 @@ from secondpass.train.precomputed.answer_scorer import (  # noqa: E402
 )
 from secondpass.train.precomputed.module import PrecomputedConfig, PrecomputedModule  # noqa: E402
 from secondpass.train.precomputed.onnx_graphs import score_graph  # noqa: E402
+from secondpass.train.precomputed.sentence_scorer import (  # noqa: E402
+    SentenceScorer,
+    SentenceScorerConfig,
+    pool_sentences,
+)
 
 normalize = torch.nn.functional.normalize
-SMALL = AnswerScorerConfig(width=8, hidden=6, codes=5, matching=4, summary=3, units=7, reach=3)
+SHAPES = {"width": 8, "hidden": 6, "codes": 5, "matching": 4, "summary": 3, "reach": 3}
+SMALL = AnswerScorerConfig(**SHAPES, units=7)
+SENTENCES = SentenceScorerConfig(**SHAPES, units=7)
 
 
 def example(rng: np.random.Generator, *, marked: bool, group: str = "a") -> SpanExample:
     """Return three sentences; where marked, only the answer has a token of high first code."""
-    sentences = [
-        rng.integers(-40, 40, (rng.integers(4, 9), 5)).astype(np.int8) for _ in range(3)
-    ]
-    for codes in sentences:
-        codes[:, 0] = -np.abs(codes[:, 0])
+    lengths = rng.integers(4, 9, 3)
+    codes = rng.integers(-40, 40, (int(lengths.sum()) + 2, 5)).astype(np.int8)
+    codes[:, 0] = -np.abs(codes[:, 0])
+    ends = (1 + lengths.cumsum()).tolist()
+    places = tuple(zip([1, *ends[:-1]], ends, strict=True))
     place = int(rng.integers(3))
     if marked:
-        sentences[place][2] = (120, 0, 0, 0, 0)
+        codes[places[place][0] + 2] = (120, 0, 0, 0, 0)
     right = tuple(i == place for i in range(3))
     states = rng.normal(size=(rng.integers(4, 7), 8)).astype(np.float16)
-    return SpanExample(
-        states, rng.normal(size=6).astype(np.float32), tuple(sentences), right, group
-    )
+    embedding = rng.normal(size=6).astype(np.float32)
+    return SpanExample(states, embedding, codes, places, right, group)
 
 
-def test_the_graph_gives_the_scores_of_the_module_whatever_is_beside(tmp_path: Path) -> None:
+def random_scorer() -> SentenceScorer:
     torch.manual_seed(0)
-    scorer = AnswerScorer(SMALL).eval()
+    scorer = SentenceScorer(SENTENCES).eval()
     torch.nn.init.normal_(scorer.answer.weight)
-    one = example(np.random.default_rng(0), marked=True)
-    ir.save(sentence_graph(scorer), str(tmp_path / "spans.onnx"))
-    graph = OnnxRuntime(tmp_path / "spans.onnx", threads=1)
+    torch.nn.init.normal_(scorer.word_weight[2].weight)
+    return scorer
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 2**20), min_size=1, max_size=8))
+def test_the_graph_scores_sentences_as_the_module_whatever_is_beside(seeds: list[int]) -> None:
+    scorer, graph = random_scorer(), random_graph()
+    # All of one query.
+    query = example(np.random.default_rng(0), marked=True)
+    asked = {"query_states": query.query_states, "query_embedding": query.query_embedding}
+    windows = [
+        replace(example(np.random.default_rng(seed), marked=True), **asked) for seed in seeds
+    ]
     with torch.no_grad():
-        expected = score_examples(scorer, [one])[0][0].tolist()
-    query = {
-        "query_states": one.query_states[None].astype(np.float32),
-        "query_embedding": one.query_embedding[None],
+        expected = [score_sentences(scorer, [one])[0][0].tolist() for one in windows]
+    records = {
+        bytes([i]): Record(one.codes, np.ones(len(one.codes), np.float16), np.zeros(6))
+        for i, one in enumerate(windows)
     }
-    for sentence, score in zip(one.sentences, expected, strict=True):
-        for padding in (0, 5):
-            codes = np.zeros((2, len(sentence) + padding, 5), np.int8)
-            mask = np.zeros(codes.shape[:2], np.int64)
-            codes[0, : len(sentence)], mask[0, : len(sentence)] = sentence, 1
-            codes[1], mask[1] = 9, 1
-            inputs = {**query, "document_codes": codes, "document_mask": mask}
-            found = graph.run_named(inputs, ["scores"])["scores"][0]
-            assert found == pytest.approx(score, abs=1e-4)
+    slices: list[SentenceSlice | None] = [
+        SentenceSlice(bytes([i]), start, end)
+        for i, one in enumerate(windows)
+        for start, end in one.sentences
+    ]
+    slices.insert(1, None)
+    encoded = Encoded(query.query_embedding, query.query_states.astype(np.float32))
+    found = score_in_windows(
+        graph,
+        EncodedQuery(encoded, len(query.query_states)),
+        slices,
+        lambda keys: {key: records[key] for key in keys},
+        longest=512,
+    )
+    assert found.pop(1) is None
+    assert found == pytest.approx([score for of in expected for score in of], abs=1e-4)
+
+
+@cache
+def random_graph() -> OnnxRuntime:
+    with TemporaryDirectory() as folder:
+        ir.save(sentence_graph(random_scorer()), f"{folder}/spans.onnx")
+        return OnnxRuntime(Path(folder) / "spans.onnx", threads=1)
 
 
 def test_the_scoring_graph_adds_the_scores_of_windows(tmp_path: Path) -> None:
@@ -151,7 +197,7 @@ def test_it_starts_with_the_order_of_the_early_score() -> None:
     scorer = AnswerScorer(
         AnswerScorerConfig(width=768, hidden=384, codes=128, matching=128)
     ).eval()
-    read_axes(start, scorer)
+    scorer.use_axes(read_axes(start))
     rng = np.random.default_rng(1)
     states = rng.normal(size=(1, 9, 768)).astype(np.float32)
     codes = rng.integers(-127, 128, (12, 10, 128)).astype(np.int8)
@@ -174,31 +220,52 @@ def test_it_starts_with_the_order_of_the_early_score() -> None:
             torch.from_numpy(codes).float(),
             torch.from_numpy(mask).float(),
         ).numpy()
+        sentences = SentenceScorer(
+            SentenceScorerConfig(width=768, hidden=384, codes=128, matching=128)
+        ).eval()
+        sentences.use_axes(read_axes(start))
+        tokens = sentences(
+            torch.from_numpy(states),
+            torch.ones(1, 9),
+            torch.zeros(1, 384),
+            torch.from_numpy(codes).float(),
+            torch.from_numpy(mask).float(),
+        )
+        pooled = pool_sentences(tokens, torch.from_numpy(mask).float()[:, None])[:, 0].numpy()
     assert np.corrcoef(early, found)[0, 1] > 0.999
+    assert np.corrcoef(early, pooled)[0, 1] > 0.999
 
 
 def test_a_graph_without_these_axes_is_refused() -> None:
     with pytest.raises(ModelError, match="no axes in which query and document"):
-        read_axes(bundled_path("bundled") / "compress.onnx", AnswerScorer(SMALL))
+        read_axes(bundled_path("bundled") / "compress.onnx")
 
 
-def test_it_learns_which_tokens_answer() -> None:
+@pytest.mark.parametrize(
+    ("make", "how"),
+    [
+        (partial(SentenceScorer, SENTENCES, dropout=0.0), score_sentences),
+        (partial(AnswerScorer, SMALL, dropout=0.0), score_texts),
+    ],
+)
+def test_it_learns_which_tokens_answer(
+    make: Callable[[], Any], how: Callable[..., Any]
+) -> None:
     rng = np.random.default_rng(2)
     torch.manual_seed(0)
     used = [example(rng, marked=True) for _ in range(120)]
     held_out = [example(rng, marked=True) for _ in range(60)]
-    scorer = AnswerScorer(SMALL, dropout=0.0)
-    before = measure_scorer(scorer, held_out, 2.0)
+    scorer = make()
+    before = measure_scorer(partial(how, scorer), held_out, 2.0)
     settings = SpanSettings(epochs=30, batch=20, learning_rate=2e-2, warm_up=5)
-    loss = train_scorer(scorer, used, settings)
-    after = measure_scorer(scorer, held_out, 2.0)
+    loss = train_scorer(scorer, partial(how, scorer), used, settings)
+    after = measure_scorer(partial(how, scorer), held_out, 2.0)
     assert before.first_answers < 0.7 < 0.9 < after.first_answers
     assert loss < 0.5
-    # Calibrated: what is nearly always right is sure of it, and more so than before.
-    assert after.scale > 0
-    again = AnswerScorer(SMALL, dropout=0.0)
-    chance = measure_scorer(again, [example(rng, marked=False) for _ in range(60)], 2.0)
-    assert chance.scale == pytest.approx(0.05)
+    # Calibrated: what is nearly always right is sure of it, and what cannot know is not.
+    unmarked = [example(rng, marked=False) for _ in range(60)]
+    chance = measure_scorer(partial(how, make()), unmarked, 2.0)
+    assert chance.scale < 0.3 < after.scale
 
 
 def test_titles_are_held_out_whole() -> None:

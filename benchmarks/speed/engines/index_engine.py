@@ -10,10 +10,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from secondpass import Candidate, Document, Reranker
+from secondpass import Candidate, Document, PassageAggregation, Reranker
 from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.store import StateStore
-from secondpass.rerank.precomputed.types import record_key
 from secondpass.rerank.scoring_options import ScoringOptions
 from speed.engines import EngineSettings
 
@@ -61,14 +60,12 @@ class StoredStatesEngine(PrecomputedEngine):
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Encode texts that are new to the index, and store their states."""
-        options = ScoringOptions(max_length=self._length)
+        options = ScoringOptions(max_length=self._length, passages=PassageAggregation("first"))
         distinct = [Candidate(Document(text)) for text in dict.fromkeys(texts)]
-        windows = self.reranker.windows(options.texts(distinct), options)
-        sequences = [w.sequences[0] for w in windows]
-        known = self._store.get([record_key(s) for s in sequences]).records
-        new = [s for s in sequences if record_key(s) not in known]
-        for batch in self.reranker.encode_records(new):
-            self._store.put((record_key(new[position]), record) for position, record in batch)
+        sequences = self.reranker.sequences(options.texts(distinct), options)
+        new = self._store.missing(sequences)
+        for batch in self.reranker.encode_records([sequences[key] for key in new]):
+            self._store.put((new[position], record) for position, record in batch)
 
 
 class CachedTextsEngine(PrecomputedEngine):

@@ -27,7 +27,6 @@ from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS, Blend
 from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.records import RecordCache
 from secondpass.rerank.precomputed.types import Record, record_key
-from secondpass.rerank.scoring_options import ScoringOptions
 from tests.tiny_models import CODES, MAX_TOKENS, tiny_encoder_with_states, tiny_reader
 
 QUERY = "How do I change my password?"
@@ -151,10 +150,10 @@ def test_windows_are_the_tokens_that_the_embedder_reads(
         ("ship", "river " * 100),
         ("", "x " * 3000),
     ]:
-        (document,) = reader.windows([(title, text)], ScoringOptions())
+        first, *_ = reader.unread_windows([(title, text)])
         (expected,) = embedder.sequences([f"{title}\n{text}" if title else text])
-        np.testing.assert_array_equal(document.sequences[0][0], expected[0])
-        assert record_key(document.sequences[0]) == record_key(expected)
+        np.testing.assert_array_equal(first[0], expected[0])
+        assert record_key(first) == record_key(expected)
 
 
 def test_long_documents_are_windowed_and_the_title_stands_on_each(

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import PassageAggregation
+from secondpass.inference.query_cut import shared_tokenizer
 from secondpass.inference.tokenizer import Tokenizer
 from secondpass.rerank.precomputed import segments
 from secondpass.rerank.precomputed.segments import Segmenter
-from secondpass.rerank.precomputed.types import Segments, record_key
+from secondpass.rerank.precomputed.types import Segments, record_key, token_steps
+from secondpass.rerank.windowing import WindowTokens, split_documents
 from tests.tiny_models import tiny_tokenizer
 
 TEXTS = [("", "river sea"), ("river", " sea"), ("r", "iver sea"), ("", ""), ("", "\ud800 sea")]
@@ -30,9 +32,13 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 class Counting(Segmenter):
     tokenized = 0
 
-    def _windows(self, texts, max_tokens, passages, reach):  # type: ignore[no-untyped-def]
+    def _documents(self, texts, max_tokens, passages, reach):  # type: ignore[no-untyped-def]
         self.tokenized += len(texts)
-        return super()._windows(texts, max_tokens, passages, reach)
+        return super()._documents(texts, max_tokens, passages, reach)
+
+
+def keys_of(tokenizer: Tokenizer, windows: WindowTokens) -> tuple[bytes, ...]:
+    return tuple(record_key(tokenizer.single(ids)) for ids in windows.ids)
 
 
 @pytest.mark.parametrize("max_tokens", [20, 40])
@@ -47,13 +53,13 @@ def test_segments_match_the_windows(
     texts = [*TEXTS, LONG]
     for _ in range(2):
         found = segmenter.segment(texts, max_tokens=max_tokens, passages=passages, reach=9999)
-        windows = Segmenter(tokenizer).windows(
-            texts, max_tokens=max_tokens, passages=passages, reach=9999
+        windows = split_documents(
+            tokenizer, texts, max_tokens=max_tokens, passages=passages, reach=9999
         )
         for document, whole in zip(found, windows, strict=True):
-            assert document.keys == tuple(map(record_key, whole.sequences))
-            assert document.lengths == tuple(len(ids) for ids, _ in whole.sequences)
-            assert document.unread == whole.unread
+            assert document.keys == keys_of(tokenizer, whole)
+            assert document.lengths == tuple(len(ids) + 2 for ids in whole.ids)
+            assert (document.unread, document.spans) == (whole.unread, whole.spans)
     assert segmenter.tokenized == len(texts)
     sequences = Segmenter(tokenizer).sequences(
         texts, max_tokens=max_tokens, passages=passages, reach=9999
@@ -103,8 +109,11 @@ def test_what_is_kept_is_not_tokenized_by_another(tokenizer: Tokenizer) -> None:
 @given(
     st.lists(st.tuples(st.binary(min_size=16, max_size=16), st.integers(0, 512))),
     st.integers(0, 10**9),
+    st.lists(st.integers(0, 2000)).map(sorted),
 )
-def test_segments_come_back_from_bytes(windows: list[tuple[bytes, int]], unread: int) -> None:
+def test_segments_come_back_from_bytes(
+    windows: list[tuple[bytes, int]], unread: int, ends: list[int]
+) -> None:
     spans = tuple((n, n + unread) for _, n in windows)
     document = Segments(
         tuple(k for k, _ in windows),
@@ -113,8 +122,33 @@ def test_segments_come_back_from_bytes(windows: list[tuple[bytes, int]], unread:
         spans,
         unread,
         unread,
+        unread,
+        spans,
+        token_steps(ends),
     )
-    assert Segments.from_bytes(document.to_bytes()) == document
+    again = Segments.from_bytes(document.to_bytes())
+    assert again == document
+    assert again.token_ends().tolist() == ends
+
+
+@given(st.lists(st.text("ab \U0001f600\ud800", max_size=300), max_size=3))
+def test_token_ends_are_the_tokenizers(words: list[str]) -> None:
+    # A gap of many spaces makes a step that takes several bytes.
+    text, tokenizer = (" " * 600).join(words), shared_tokenizer()
+    (found,) = Segmenter(tokenizer).segment(
+        [("title", text)], max_tokens=40, passages=PassageAggregation(), reach=9999
+    )
+    (tokens,) = tokenizer.encode([text], 9999)
+    assert found.token_ends().tolist() == list(tokens.ends)
+    assert found.head == 1
+    assert [found.spans[i][1] for i in range(found.coarse)] == [
+        tokens.ends_at(end) for _, end in found.ranges[: found.coarse]
+    ]
+
+
+def test_segments_of_an_earlier_version_are_made_again() -> None:
+    with pytest.raises(ValueError, match="unpack"):
+        Segments.from_bytes(b'[["00"], [7], 0, [[0, 9]], 254, 1]')
 
 
 @given(st.binary(max_size=60))
@@ -134,10 +168,10 @@ def test_another_window_length_or_aggregation_is_split_again(tokenizer: Tokenize
             (found,) = segmenter.segment(
                 [LONG], max_tokens=max_tokens, passages=passages, reach=9999
             )
-            (whole,) = Segmenter(tokenizer).windows(
-                [LONG], max_tokens=max_tokens, passages=passages, reach=9999
+            (whole,) = split_documents(
+                tokenizer, [LONG], max_tokens=max_tokens, passages=passages, reach=9999
             )
-            assert found.keys == tuple(map(record_key, whole.sequences))
+            assert found.keys == keys_of(tokenizer, whole)
     assert segmenter.tokenized == 6
 
 

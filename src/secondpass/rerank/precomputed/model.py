@@ -27,7 +27,12 @@ from secondpass.rerank.precomputed.records import (
 )
 from secondpass.rerank.precomputed.scoring import EncodedQuery, WindowScorer
 from secondpass.rerank.precomputed.segments import Segmenter, Text, segments_key
-from secondpass.rerank.precomputed.sentences import SentenceSlice, score_slices, slice_sentences
+from secondpass.rerank.precomputed.sentences import (
+    SentenceSlice,
+    score_in_windows,
+    score_slices,
+    slice_sentences,
+)
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import Record, Segments
 from secondpass.rerank.score import Score, Scored, ScoringJob, SpanSource, make_window_scores
@@ -35,10 +40,7 @@ from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences
 from secondpass.rerank.windowing import (
     MIN_DOCUMENT_TOKENS,
-    DocumentTokens,
-    DocumentWindows,
     PassageAggregation,
-    tokenize_documents,
     window_length,
 )
 from secondpass.types import Candidate, ScoreKind, Status
@@ -117,7 +119,7 @@ class PrecomputedReranker(BaseReranker):
         spans = files.spans
         self._span_line = (files.span_scale, files.span_shift)
         self._span_graph = cache(
-            lambda: None if spans is None else OnnxRuntime(spans, threads=threads)
+            lambda: None if spans is None else OnnxRuntime(spans, threads=1)
         )
         self._segmenter = Segmenter(self.encoder.tokenizer)
         self.cache = RecordCache(cache_bytes)
@@ -156,9 +158,14 @@ class PrecomputedReranker(BaseReranker):
         """Encode windows: yield their records batch by batch, each with its position."""
         return self._record_encoder.encode(sequences)
 
-    def windows(self, texts: Sequence[Text], options: ScoringOptions) -> list[DocumentWindows]:
-        """Return the windows of each (head, body); raises `InputError` for a bad length."""
-        return self._segmenter.windows(
+    def sequences(
+        self, texts: Sequence[Text], options: ScoringOptions
+    ) -> dict[bytes, TokenSequence]:
+        """Return the token sequences of all windows of (head, body) texts, by record key.
+
+        Raises `InputError` for a bad length.
+        """
+        return self._segmenter.sequences(
             texts,
             max_tokens=self._max_tokens(options),
             passages=options.passages,
@@ -179,12 +186,8 @@ class PrecomputedReranker(BaseReranker):
         for text, segments in zip(texts, self.segment(texts), strict=True):
             text_of |= dict.fromkeys(segments.keys, text)
         missing = list(text_of) if self.store is None else self.store.missing(text_of)
-        sequences = self._segmenter.sequences(
-            list(dict.fromkeys(text_of[key] for key in missing)),
-            max_tokens=self._max_tokens(options),
-            passages=options.passages,
-            reach=options.tokens_in_reach,
-        )
+        texts = list(dict.fromkeys(text_of[key] for key in missing))
+        sequences = self.sequences(texts, options)
         return [sequences[key] for key in missing]
 
     def _segment(
@@ -272,26 +275,27 @@ class PrecomputedReranker(BaseReranker):
     ) -> Scored:
         """Score each sentence by the states of its tokens, which know their window.
 
-        By the model's graph for sentences; where it has none by the score that reading starts
-        from, the nearest token of each word of the query. Without either the sentences are
-        read, and `pairs` counts them.
+        By the model's graph for sentences; where it has none, each alone by the score that
+        reading starts from, the nearest token of each word of the query. Without either the
+        sentences are read, and `pairs` counts them.
         """
         texts = options.texts(candidates)
         scorer = self.window_scorer(query, list(dict.fromkeys(texts)), options)
         slices: list[SentenceSlice | None] = []
-        for text, spans, tokens, whole in zip(
-            texts,
-            sentences,
-            self.tokenize(texts, options),
-            self._segment(texts, options),
-            strict=True,
-        ):
-            read = scorer.segments[text].keys
-            slices += slice_sentences(text[1], spans, tokens, whole.keys, read)
-        graph, (scale, shift) = self._sentence_graph()
-        logits = score_slices(
-            graph, scorer.query, slices, scorer.records.get, longest=self.longest
-        )
+        for text, spans in zip(texts, sentences, strict=True):
+            slices += slice_sentences(text[1], spans, scorer.segments[text])
+        read = 0
+        get, longest = scorer.records.get, self.longest
+        if (spans_graph := self._span_graph()) is not None:
+            scale, shift = self._span_line
+            logits = score_in_windows(spans_graph, scorer.query, slices, get, longest=longest)
+        elif self._start is not None and (early := self._start_graph()) is not None:
+            scale, shift = self._start.scale, self._start.shift
+            logits = score_slices(early, scorer.query, slices, get, longest=longest)
+        else:
+            scale, shift = self._calibration
+            logits = score_slices(self._score_graph, scorer.query, slices, get, longest=longest)
+            read = len(slices) - slices.count(None)
         scores = [
             Score(0.0, windows=0, scored=False)
             if logit is None
@@ -301,29 +305,9 @@ class PrecomputedReranker(BaseReranker):
         return Scored(
             scores,
             ScoreKind.LOGIT,
-            pairs=len(slices) - slices.count(None) if graph is self._score_graph else 0,
+            pairs=read,
             tokens=scorer.records.tokens,
             reason=scorer.records.reason,
-        )
-
-    def _sentence_graph(self) -> tuple[OnnxRuntime, tuple[float, float]]:
-        """Return the graph that scores sentences, and the scale and shift of its scores."""
-        if (graph := self._span_graph()) is not None:
-            return graph, self._span_line
-        if self._start is not None and (graph := self._start_graph()) is not None:
-            return graph, (self._start.scale, self._start.shift)
-        return self._score_graph, self._calibration
-
-    def tokenize(
-        self, texts: Sequence[Text], options: ScoringOptions
-    ) -> Iterator[DocumentTokens]:
-        """Yield the tokens of each (head, body), and the windows among them."""
-        return tokenize_documents(
-            self.encoder.tokenizer,
-            texts,
-            max_tokens=self._max_tokens(options),
-            passages=options.passages,
-            reach=options.tokens_in_reach,
         )
 
     def score_batch(self, jobs: Sequence[ScoringJob]) -> list[Scored]:
@@ -398,12 +382,7 @@ class PrecomputedReranker(BaseReranker):
         text_of = {key: text for text, s in segments for key in s.keys}
 
         def sequences(keys: Collection[bytes]) -> Mapping[bytes, TokenSequence]:
-            return self._segmenter.sequences(
-                list({text_of[key]: None for key in keys}),
-                max_tokens=self._max_tokens(options),
-                passages=options.passages,
-                reach=options.tokens_in_reach,
-            )
+            return self.sequences(list({text_of[key]: None for key in keys}), options)
 
         lengths = {k: n for _, s in segments for k, n in zip(s.keys, s.lengths, strict=True)}
         return RecordLookup(self._record_encoder, self.cache, self.store, lengths, sequences)

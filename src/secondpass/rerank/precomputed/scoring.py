@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,33 @@ def score_records(
 ) -> NDArray[np.float64]:
     """Return the logit of each record for the query, shape [records], in input order.
 
-    A record is padded as a function of its own length alone and the padding is masked, so no
-    score depends on the other records. Raises `ModelError` if the graph's output has the wrong
-    shape.
+    Raises `ModelError` if the graph's output has the wrong shape.
+    """
+    logits = np.empty(len(records), dtype=np.float64)
+    for rows, outputs in run_records(runtime, query, records, ["scores"], longest=longest):
+        scores = outputs["scores"]
+        if scores.shape != (len(rows),):
+            raise ModelError(
+                "The output of the scoring graph has the wrong shape",
+                why=f"scores {scores.shape} for {len(rows)} windows",
+            )
+        logits[list(rows)] = scores
+    return logits
+
+
+def run_records(
+    runtime: Runtime,
+    query: EncodedQuery,
+    records: Sequence[Record],
+    outputs: Sequence[str],
+    *,
+    longest: int,
+    step: int = PADDING_STEP,
+) -> Iterator[tuple[Sequence[int], Mapping[str, NDArray[Any]]]]:
+    """Yield positions of records, and the outputs of a graph that reads these for the query.
+
+    A record is padded to a multiple of `step` tokens, as a function of its own length alone,
+    and the padding is masked, so no output depends on the other records.
     """
     states = query.encoded.states
     assert states is not None
@@ -43,41 +68,36 @@ def score_records(
         "query_states": states[None],
         "query_embedding": query.encoded.embedding[None],
     }
-    logits = np.empty(len(records), dtype=np.float64)
     for batch in plan_batches(
         [r.tokens for r in records],
         token_budget=TOKEN_BUDGET,
-        step=PADDING_STEP,
+        step=step,
         longest=longest,
     ):
         rows = [records[position] for position in batch.rows]
-        inputs = {**query_inputs, **_pad(rows, batch.length)}
+        inputs = {**query_inputs, **_pad(rows, batch.length, runtime.inputs)}
         inputs = {name: array for name, array in inputs.items() if name in runtime.inputs}
-        scores = runtime.run_named(inputs, ["scores"])["scores"]
-        if scores.shape != (len(rows),):
-            raise ModelError(
-                "The output of the scoring graph has the wrong shape",
-                why=f"scores {scores.shape} for {len(rows)} windows",
-            )
-        logits[list(batch.rows)] = scores
-    return logits
+        yield batch.rows, runtime.run_named(inputs, outputs)
 
 
-def _pad(records: Sequence[Record], length: int) -> dict[str, NDArray[np.generic]]:
+def _pad(
+    records: Sequence[Record], length: int, names: Collection[str]
+) -> dict[str, NDArray[np.generic]]:
+    """Return records as a graph's inputs; scales and embeddings if they are among `names`."""
     shape = (len(records), length)
     codes = np.zeros((*shape, records[0].codes.shape[1]), dtype=np.int8)
-    scales = np.zeros(shape, dtype=np.float32)
     mask = np.zeros(shape, dtype=np.int64)
     for row, record in enumerate(records):
         codes[row, : record.tokens] = record.codes
-        scales[row, : record.tokens] = record.scales
         mask[row, : record.tokens] = 1
-    return {
-        "document_codes": codes,
-        "document_scales": scales,
-        "document_mask": mask,
-        "document_embeddings": np.stack([record.embedding for record in records]),
-    }
+    inputs: dict[str, NDArray[np.generic]] = {"document_codes": codes, "document_mask": mask}
+    if "document_scales" in names:
+        inputs["document_scales"] = scales = np.zeros(shape, dtype=np.float32)
+        for row, record in enumerate(records):
+            scales[row, : record.tokens] = record.scales
+    if "document_embeddings" in names:
+        inputs["document_embeddings"] = np.stack([record.embedding for record in records])
+    return inputs
 
 
 @dataclass(frozen=True, slots=True)

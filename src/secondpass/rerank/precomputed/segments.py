@@ -6,16 +6,17 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import starmap
 from typing import Protocol
 
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence
-from secondpass.rerank.precomputed.types import Segments, record_key
-from secondpass.rerank.windowing import DocumentWindows, PassageAggregation, split_documents
+from secondpass.rerank.precomputed.types import Segments, record_key, token_steps
+from secondpass.rerank.windowing import DocumentTokens, PassageAggregation, tokenize_documents
 
 Text = tuple[str, str]
 """Head and body of a document."""
 
-# About 300 bytes each.
+# About 500 bytes each.
 _CACHE_WINDOWS = 32_768
 # Part of each key: another algorithm must not find the segments of this one.
 _VERSION = 2
@@ -49,30 +50,15 @@ class Segmenter:
         self._cached_windows = 0
         self._lock = threading.Lock()
 
-    def windows(
-        self,
-        texts: Sequence[Text],
-        *,
-        max_tokens: int,
-        passages: PassageAggregation,
-        reach: int,
-    ) -> list[DocumentWindows]:
-        """Return the windows of the first `reach` tokens of each text.
-
-        They have at most `max_tokens` and the special tokens.
-        """
-        return list(self._windows(texts, max_tokens, passages, reach))
-
-    def _windows(
+    def _documents(
         self, texts: Sequence[Text], max_tokens: int, passages: PassageAggregation, reach: int
-    ) -> Iterator[DocumentWindows]:
-        for tokens in split_documents(
+    ) -> Iterator[tuple[DocumentTokens, list[TokenSequence]]]:
+        """Yield the tokens of each text, and the sequences of its windows."""
+        for tokens in tokenize_documents(
             self._tokenizer, texts, max_tokens=max_tokens, passages=passages, reach=reach
         ):
-            sequences = tuple(map(self._tokenizer.single, tokens.ids))
-            yield DocumentWindows(
-                sequences, tokens.unread, tokens.spans, tokens.size, tokens.coarse
-            )
+            windows = map(tokens.window, range(len(tokens.ranges)))
+            yield tokens, list(map(self._tokenizer.single, windows))
 
     def segment(
         self,
@@ -86,7 +72,9 @@ class Segmenter:
     ) -> list[Segments]:
         """Return the segments of each text; those that the store lacks are added to it.
 
-        Without `write` nothing is kept of them, in the store or in memory.
+        Windows are those of the first `reach` tokens of a text, and have at most `max_tokens`
+        and the special tokens. Without `write` nothing is kept of them, in the store or in
+        memory.
         """
         keys = {text: segments_key(text, max_tokens, passages, reach) for text in texts}
         segments: dict[Text, Segments] = {}
@@ -105,8 +93,8 @@ class Segmenter:
             segments |= {texts_by_key[key]: value for key, value in stored.items()}
         missing = [text for text in keys if text not in segments]
         # One after the other: only the keys of a text's windows stay in memory.
-        windows = self._windows(missing, max_tokens, passages, reach)
-        segments.update(zip(missing, map(_to_segments, windows), strict=True))
+        documents = self._documents(missing, max_tokens, passages, reach)
+        segments.update(zip(missing, starmap(_to_segments, documents), strict=True))
         computed = {key: segments[t] for t in missing if (key := keys[t]) is not None}
         if not write:
             # In memory they would pass for stored ones.
@@ -132,18 +120,23 @@ class Segmenter:
         reach: int,
     ) -> dict[bytes, TokenSequence]:
         """Return the token sequences of the windows of all texts, by record key."""
-        documents = self._windows(texts, max_tokens, passages, reach)
-        return {record_key(s): s for document in documents for s in document.sequences}
+        documents = self._documents(texts, max_tokens, passages, reach)
+        return {record_key(s): s for _, sequences in documents for s in sequences}
 
 
-def _to_segments(windows: DocumentWindows) -> Segments:
+def _to_segments(tokens: DocumentTokens, sequences: Sequence[TokenSequence]) -> Segments:
+    ends_at = tokens.body.ends_at
+    read = max(end for _, end in tokens.ranges)
     return Segments(
-        tuple(map(record_key, windows.sequences)),
-        tuple(len(ids) for ids, _ in windows.sequences),
-        windows.unread,
-        windows.spans,
-        windows.size,
-        windows.coarse,
+        tuple(map(record_key, sequences)),
+        tuple(len(ids) for ids, _ in sequences),
+        tokens.unread,
+        tuple((ends_at(start), ends_at(end)) for start, end in tokens.ranges),
+        tokens.size,
+        tokens.coarse,
+        len(tokens.head),
+        tokens.ranges,
+        token_steps(tokens.body.ends[:read]),
     )
 
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secondpass.inference.types import Runtime
 from secondpass.inference.unicode import clean
 from secondpass.rerank.precomputed.records import WINDOWS_AT_ONCE
-from secondpass.rerank.precomputed.scoring import EncodedQuery, score_records
-from secondpass.rerank.precomputed.types import Record
+from secondpass.rerank.precomputed.scoring import EncodedQuery, run_records, score_records
+from secondpass.rerank.precomputed.types import Record, Segments
 from secondpass.rerank.spans import Sentences
-from secondpass.rerank.windowing import DocumentTokens
+
+RecordGetter = Callable[[Sequence[bytes]], Mapping[bytes, Record]]
+
+_OUTPUTS = ["answers", "cosines", "word_weights"]
+# What depends on the query alone is computed once a batch, and costs as much as many tokens.
+_PADDING_STEP = 64
 
 
-@dataclass(frozen=True, slots=True)
-class SentenceSlice:
+class SentenceSlice(NamedTuple):
     """The tokens of a sentence in a record: `start` and `end` of those in the window `key`."""
 
     key: bytes
@@ -35,74 +40,126 @@ class SentenceSlice:
 
 
 def slice_sentences(
-    text: str,
-    sentences: Sentences,
-    tokens: DocumentTokens,
-    keys: Sequence[bytes],
-    read: Sequence[bytes],
-) -> Iterator[SentenceSlice | None]:
-    """Yield where the tokens of each sentence are, None where no window that is read has any.
+    text: str, sentences: Sentences, segments: Segments
+) -> list[SentenceSlice | None]:
+    """Return where the tokens of each sentence are, None where no window has any.
 
-    - `text`: the body; `keys`: of all windows of `tokens`, in their order; `read`: of the
-      windows that are read.
+    - `text`: the body; `segments`: its windows that are read.
 
     A sentence is taken from the window that has most of its tokens; of several, from the one in
     which it is furthest from the ends, and so has most context. One special token is in front.
     """
-    chosen = set(read)
-    windows = [
-        (key, start, end)
-        for key, (start, end) in zip(keys, tokens.ranges, strict=True)
-        if key in chosen
-    ]
-    for first, last in _token_ranges(text, sentences, tokens.body.ends):
-        best: tuple[tuple[int, int], SentenceSlice] | None = None
-        for key, start, end in windows:
+    windows = list(zip(segments.keys, segments.ranges, strict=True))
+    in_front = 1 + segments.head
+    slices: list[SentenceSlice | None] = []
+    for first, last in _token_ranges(text, sentences, segments.token_ends()):
+        found: list[tuple[int, int, SentenceSlice]] = []
+        for key, (start, end) in windows:
             a, b = max(first, start), min(last, end)
-            if a >= b:
-                continue
-            quality = (b - a, min(a - start, end - b))
-            if best is None or quality > best[0]:
-                offset = 1 + len(tokens.head) - start
-                best = quality, SentenceSlice(key, a + offset, b + offset)
-        yield None if best is None else best[1]
+            if a < b:
+                one = SentenceSlice(key, a - start + in_front, b - start + in_front)
+                found.append((b - a, min(a - start, end - b), one))
+        slices.append(max(found, key=itemgetter(0, 1))[2] if found else None)
+    return slices
+
+
+def score_in_windows(
+    graph: Runtime,
+    query: EncodedQuery,
+    slices: Sequence[SentenceSlice | None],
+    get_records: RecordGetter,
+    *,
+    longest: int,
+) -> list[float | None]:
+    """Return the score of each slice, None for None, by a graph that reads whole windows.
+
+    The graph says of each token whether it answers, and how near it is to each word of the
+    query: its outputs are `answers` [windows, tokens], `cosines` [windows, words, tokens] and
+    `word_weights` [1, words]. A sentence has the weighted sum of its nearest tokens, and the
+    logarithm of the mean exponential of its answers.
+    """
+    logits: list[float | None] = [None] * len(slices)
+    for some, records in _some_windows(slices, get_records):
+        keys, placed, behind = list(some), [], 0
+        answers, cosines = [], []
+        for rows, outputs in run_records(
+            graph,
+            query,
+            [records[key] for key in keys],
+            _OUTPUTS,
+            longest=longest,
+            step=_PADDING_STEP,
+        ):
+            tokens = outputs["answers"].shape[1]
+            for place in rows:
+                for position, one in some[keys[place]]:
+                    placed.append((behind + one.start, behind + one.end, position))
+                behind += tokens
+            answers.append(outputs["answers"].ravel())
+            near = outputs["cosines"]
+            cosines.append(near.transpose(1, 0, 2).reshape(near.shape[1], -1))
+            weights = outputs["word_weights"][0]
+        # A part ends where the next one starts, so the last needs one token more.
+        answers.append(np.zeros(1, np.float32))
+        cosines.append(np.zeros((len(weights), 1), np.float32))
+        placed.sort()
+        starts, ends, positions = zip(*placed, strict=True)
+        bounds = np.array([starts, ends]).T.ravel()
+        # Between two sentences are others' tokens: every second part is left out.
+        nearest = np.maximum.reduceat(np.concatenate(cosines, axis=1), bounds, axis=1)[:, ::2]
+        pooled = np.logaddexp.reduceat(np.concatenate(answers).astype(np.float64), bounds)[::2]
+        # Not a product of matrices, whose last bits depend on how many sentences there are.
+        matched = (weights[:, None] * nearest).sum(axis=0)
+        values = matched + pooled - np.log(bounds[1::2] - bounds[::2])
+        for position, value in zip(positions, values.tolist(), strict=True):
+            logits[position] = value
+    return logits
 
 
 def score_slices(
     graph: Runtime,
     query: EncodedQuery,
     slices: Sequence[SentenceSlice | None],
-    get_records: Callable[[Sequence[bytes]], Mapping[bytes, Record]],
+    get_records: RecordGetter,
     *,
     longest: int,
 ) -> list[float | None]:
-    """Return the graph's score of each slice, None for None.
-
-    `get_records` is called for at most `WINDOWS_AT_ONCE` windows at a time.
-    """
+    """Return the score of each slice, None for None, by a graph that scores documents."""
     logits: list[float | None] = [None] * len(slices)
-    positions: dict[bytes, list[tuple[int, SentenceSlice]]] = {}
-    for position, one in enumerate(slices):
-        if one is not None:
-            positions.setdefault(one.key, []).append((position, one))
-    keys = list(positions)
-    for first in range(0, len(keys), WINDOWS_AT_ONCE):
-        some = keys[first : first + WINDOWS_AT_ONCE]
-        records = get_records(some)
-        placed = [(i, one.cut(records[key])) for key in some for i, one in positions[key]]
+    for some, records in _some_windows(slices, get_records):
+        placed = [(i, one.cut(records[key])) for key in some for i, one in some[key]]
         values = score_records(graph, query, [record for _, record in placed], longest=longest)
         for (i, _), value in zip(placed, values.tolist(), strict=True):
             logits[i] = value
     return logits
 
 
+def _some_windows(
+    slices: Sequence[SentenceSlice | None], get_records: RecordGetter
+) -> Iterator[tuple[dict[bytes, list[tuple[int, SentenceSlice]]], Mapping[bytes, Record]]]:
+    """Yield slices with their positions by window, and the windows' records.
+
+    `get_records` is called for at most `WINDOWS_AT_ONCE` windows at a time.
+    """
+    by_window: dict[bytes, list[tuple[int, SentenceSlice]]] = {}
+    for position, one in enumerate(slices):
+        if one is not None:
+            by_window.setdefault(one.key, []).append((position, one))
+    keys = list(by_window)
+    for first in range(0, len(keys), WINDOWS_AT_ONCE):
+        some = {key: by_window[key] for key in keys[first : first + WINDOWS_AT_ONCE]}
+        yield some, get_records(list(some))
+
+
 def _token_ranges(
-    text: str, sentences: Sentences, ends: Sequence[int]
+    text: str, sentences: Sentences, ends: NDArray[np.int64]
 ) -> Iterator[tuple[int, int]]:
     """Yield [first, last) of the tokens that end in each sentence."""
     # Tokens are those of the cleaned text, in which a surrogate pair is one character.
-    shortened = len(clean(text)) != len(text)
-    for start, end in sentences:
-        if shortened:
-            start, end = len(clean(text[:start])), len(clean(text[:end]))
-        yield bisect_right(ends, start), bisect_right(ends, end)
+    if len(clean(text)) != len(text):
+        sentences = [
+            (len(clean(text[:start])), len(clean(text[:end]))) for start, end in sentences
+        ]
+    bounds = np.array(sentences, np.int64).reshape(-1, 2)
+    first, last = ends.searchsorted(bounds.T, side="right")
+    yield from zip(first.tolist(), last.tolist(), strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ from secondpass.inference.types import Float32
 from secondpass.rerank.window_choice import count_gaps
 from secondpass.rerank.windowing import PassageAggregation, windows_to_read
 
+# A step of so many characters has another one behind it.
+_GOES_ON = 255
+
 
 @dataclass(frozen=True, slots=True)
 class Segments:
@@ -23,6 +27,8 @@ class Segments:
     - `unread`: how many characters are in no window; `spans`: [start, end) of each window in
       the body, in characters; `size`, `coarse`: as in
       `DocumentWindows`.
+    - `head`: how many tokens before the body each window has; `ranges`: [start, end) of each
+      window in the body, in tokens; `steps`: where these tokens end, see `token_ends`.
     """
 
     keys: tuple[bytes, ...]
@@ -31,11 +37,21 @@ class Segments:
     spans: tuple[tuple[int, int], ...]
     size: int
     coarse: int
+    head: int
+    ranges: tuple[tuple[int, int], ...]
+    steps: bytes
+
+    def token_ends(self) -> NDArray[np.int64]:
+        """Return the offset in the body where each of its tokens ends, in characters."""
+        steps = np.frombuffer(self.steps, np.uint8)
+        return np.cumsum(steps, dtype=np.int64)[steps < _GOES_ON]
 
     def choose(
         self, query: str, body: str, *, passages: PassageAggregation, tokens: int
     ) -> Segments:
         """Return the windows that are read where `tokens` of the document may be."""
+        if len(self.keys) == 1:
+            return self
         count = passages.count_windows(tokens, self.size)
         chosen = windows_to_read(query, body, self.spans, coarse=self.coarse, count=count)
         if len(chosen) == len(self.keys):
@@ -47,19 +63,31 @@ class Segments:
             tuple(self.spans[i] for i in chosen),
             self.size,
             sum(i < self.coarse for i in chosen),
+            self.head,
+            tuple(self.ranges[i] for i in chosen),
+            self.steps,
         )
 
     def to_bytes(self) -> bytes:
         """Return the segments as JSON."""
-        keys = [key.hex() for key in self.keys]
         return json.dumps(
-            [keys, self.lengths, self.unread, self.spans, self.size, self.coarse]
+            [
+                [key.hex() for key in self.keys],
+                self.lengths,
+                self.unread,
+                self.spans,
+                self.size,
+                self.coarse,
+                self.head,
+                self.ranges,
+                self.steps.hex(),
+            ]
         ).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Segments:
         """Parse what `to_bytes` wrote; raises ValueError or TypeError for anything else."""
-        keys, lengths, unread, spans, size, coarse = json.loads(data)
+        keys, lengths, unread, spans, size, coarse, head, ranges, steps = json.loads(data)
         return cls(
             tuple(map(bytes.fromhex, keys)),
             tuple(map(int, lengths)),
@@ -67,7 +95,22 @@ class Segments:
             tuple((int(start), int(end)) for start, end in spans),
             int(size),
             int(coarse),
+            int(head),
+            tuple((int(start), int(end)) for start, end in ranges),
+            bytes.fromhex(steps),
         )
+
+
+def token_steps(ends: Sequence[int]) -> bytes:
+    """Return ascending offsets as differences, a byte each; 255 for so many and more."""
+    steps = bytearray()
+    previous = 0
+    for end in ends:
+        more, rest = divmod(end - previous, _GOES_ON)
+        steps += bytes([_GOES_ON] * more)
+        steps.append(rest)
+        previous = end
+    return bytes(steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from secondpass.errors import ModelError
 from secondpass.train.export.graph_join import join_graph, remove_joined
 from secondpass.train.precomputed.answer_scorer import AnswerScorer
 from secondpass.train.precomputed.onnx_graphs import trace_scores
+from secondpass.train.precomputed.sentence_scorer import SentenceScorer, TokenScores
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -20,9 +21,9 @@ PREFIX = "answers."
 
 
 class SentenceGraph(nn.Module):
-    """A scorer behind the inputs of the early score's graph, for one query."""
+    """A scorer of sentences behind the inputs of the early score's graph, for one query."""
 
-    def __init__(self, scorer: AnswerScorer) -> None:
+    def __init__(self, scorer: SentenceScorer) -> None:
         super().__init__()
         self.scorer = scorer
 
@@ -32,12 +33,12 @@ class SentenceGraph(nn.Module):
         query_embedding: Tensor,
         document_codes: Tensor,
         document_mask: Tensor,
-    ) -> Tensor:
-        """Return float32 [sentences]."""
+    ) -> TokenScores:
+        """Return what is said of the tokens of each window."""
         every = torch.ones_like(query_states[..., 0])
         codes, mask = document_codes.to(torch.float32), document_mask.to(torch.float32)
-        scores: Tensor = self.scorer(query_states, every, query_embedding, codes, mask)
-        return scores
+        found: TokenScores = self.scorer(query_states, every, query_embedding, codes, mask)
+        return found
 
 
 class WindowGraph(nn.Module):
@@ -67,9 +68,9 @@ class WindowGraph(nn.Module):
         )
 
 
-def sentence_graph(scorer: AnswerScorer) -> ir.Model:
-    """Return spans.onnx: a query and the tokens of sentences to `scores`."""
-    return trace_scores(SentenceGraph(scorer), scorer.config)
+def sentence_graph(scorer: SentenceScorer) -> ir.Model:
+    """Return spans.onnx: a query and the tokens of windows to the fields of `TokenScores`."""
+    return trace_scores(SentenceGraph(scorer), scorer.config, TokenScores._fields)
 
 
 def add_answers(

@@ -1,4 +1,4 @@
-"""Training of a scorer of sentences on documents in which the answering ones are known."""
+"""Training of scorers of answers on documents whose answering sentences are known."""
 
 from __future__ import annotations
 
@@ -21,8 +21,13 @@ from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.loaders.jsonl import rows
 from secondpass.sentences import split_sentences
 from secondpass.train.precomputed.answer_scorer import AnswerScorer
+from secondpass.train.precomputed.sentence_scorer import SentenceScorer, pool_sentences
 
 Progress = Callable[[str, int, int], None]
+
+Places = list[tuple[int, int] | None]
+ScoreExamples = Callable[[Sequence["SpanExample"]], tuple[Tensor, Tensor]]
+"""Scores [examples, sentences], very low where there is no sentence, and which ones answer."""
 
 # A sentence that is not of its row, in a row of log-odds.
 _NONE = -1e4
@@ -46,20 +51,16 @@ class SpanExample:
     """What a scorer reads of a labeled document.
 
     - `query_states`: [words, width]; `query_embedding`: [hidden].
-    - `sentences`: the codes [tokens, codes] of each sentence between the special tokens of
-      its window; `right`: which of them answer; `group`: what is held out together.
+    - `codes`: of the document's only window, [tokens, codes]; `sentences`: [start, end) of
+      each sentence in it; `right`: which of them answer; `group`: what is held out together.
     """
 
     query_states: NDArray[np.float16]
     query_embedding: NDArray[np.float32]
-    sentences: tuple[NDArray[np.int8], ...]
+    codes: NDArray[np.int8]
+    sentences: tuple[tuple[int, int], ...]
     right: tuple[bool, ...]
     group: str
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of its longest sentence."""
-        return max(map(len, self.sentences))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +116,13 @@ def encode_examples(
     answer without tokens.
     """
     options, examples, left_out = ScoringOptions(), [], 0
-    sentences_of: dict[tuple[str, str], list[NDArray[np.int8] | None]] = {}
+    windows: dict[tuple[str, str], tuple[NDArray[np.int8], Places]] = {}
     queries: dict[str, tuple[NDArray[np.float16], NDArray[np.float32]]] = {}
     for done, one in enumerate(documents, start=1):
         key = (one.title, one.text)
-        if key not in sentences_of:
-            sentences_of[key] = _sentences(reranker, one, options)
-        sentences = sentences_of[key]
+        if key not in windows:
+            windows[key] = _read_window(reranker, one, options)
+        codes, sentences = windows[key]
         right = [i in one.answers for i in range(len(sentences))]
         kept = [(s, r) for s, r in zip(sentences, right, strict=True) if s is not None]
         if progress is not None:
@@ -134,26 +135,24 @@ def encode_examples(
             assert encoded.states is not None
             queries[one.query] = encoded.states.astype(np.float16), encoded.embedding
         states, embedding = queries[one.query]
-        codes, answers = zip(*kept, strict=True)
-        examples.append(SpanExample(states, embedding, codes, answers, one.title))
+        places, answers = zip(*kept, strict=True)
+        examples.append(SpanExample(states, embedding, codes, places, answers, one.title))
     return examples, left_out
 
 
-def _sentences(
+def _read_window(
     reranker: PrecomputedReranker, document: LabeledDocument, options: ScoringOptions
-) -> list[NDArray[np.int8] | None]:
-    """Return the codes of each sentence; none for a document of several windows."""
+) -> tuple[NDArray[np.int8], Places]:
+    """Return the codes of a document's window and its sentences; none of several windows."""
     candidates = to_candidates([{"title": document.title, "text": document.text}])
     (text,) = options.texts(candidates)
     (segments,) = reranker.segment([text])
     if len(segments.keys) != 1:
-        return []
-    (tokens,) = reranker.tokenize([text], options)
-    slices = slice_sentences(
-        text[1], split_sentences(document.text), tokens, segments.keys, segments.keys
-    )
+        return np.zeros((0, 0), np.int8), []
+    slices = slice_sentences(text[1], split_sentences(document.text), segments)
     records = reranker.window_scorer(document.query, [text], options).records.get(segments.keys)
-    return [None if s is None else s.cut(records[s.key]).codes for s in slices]
+    places = [None if s is None else (s.start, s.end) for s in slices]
+    return records[segments.keys[0]].codes, places
 
 
 def split_examples(
@@ -173,15 +172,17 @@ def split_examples(
 
 
 def train_scorer(
-    scorer: AnswerScorer,
+    scorer: nn.Module,
+    score: ScoreExamples,
     examples: Sequence[SpanExample],
     settings: SpanSettings,
     progress: Progress | None = None,
 ) -> float:
     """Train in place; return the mean loss of the last hundred steps.
 
-    The loss is the negative log-likelihood of the answering sentences in a softmax over those
-    of the document.
+    `score` is how the scorer reads examples: by `score_sentences` or `score_texts`. The loss is
+    the negative log-likelihood of the answering sentences in a softmax over those of the
+    document.
     """
     torch.manual_seed(settings.seed)
     order = random.Random(settings.seed)
@@ -197,7 +198,7 @@ def train_scorer(
     while len(losses) < steps:
         for batch in _batches(examples, settings.batch, order):
             scorer.train()
-            log_odds, right = score_examples(scorer, batch)
+            log_odds, right = score(batch)
             likely = log_odds.log_softmax(1) + (1 - right) * _NONE
             loss = -torch.logsumexp(likely, dim=1).mean()
             optimizer.zero_grad()
@@ -218,18 +219,39 @@ def _batches(
     examples: Sequence[SpanExample], size: int, order: random.Random
 ) -> Iterator[list[SpanExample]]:
     """Yield batches of examples of about the same length, in random order."""
-    keyed = sorted(examples, key=lambda example: example.tokens + order.random() * 20)
+    keyed = sorted(examples, key=lambda example: len(example.codes) + order.random() * 20)
     batches = [keyed[i : i + size] for i in range(0, len(keyed), size)]
     order.shuffle(batches)
     yield from batches
 
 
-def score_examples(
-    scorer: AnswerScorer, examples: Sequence[SpanExample]
+def score_sentences(
+    scorer: SentenceScorer, examples: Sequence[SpanExample]
 ) -> tuple[Tensor, Tensor]:
-    """Return scores [examples, sentences], very low where there is none, and which answer."""
-    sentences = [codes for example in examples for codes in example.sentences]
-    codes, mask = _pad(sentences)
+    """Score the sentences in their windows."""
+    codes, mask = _pad([example.codes for example in examples])
+    most = max(len(example.sentences) for example in examples)
+    sentences = torch.zeros(len(examples), most, codes.shape[1])
+    for row, example in enumerate(examples):
+        for place, (start, end) in enumerate(example.sentences):
+            sentences[row, place, start:end] = 1
+    states, query_mask = _pad([example.query_states for example in examples])
+    embeddings = torch.from_numpy(np.stack([example.query_embedding for example in examples]))
+    scores = pool_sentences(scorer(states, query_mask, embeddings, codes, mask), sentences)
+    present = sentences.sum(2) > 0
+    right = torch.zeros(present.shape)
+    right[present] = torch.tensor([float(r) for example in examples for r in example.right])
+    return scores.masked_fill(~present, _NONE), right
+
+
+def score_texts(scorer: AnswerScorer, examples: Sequence[SpanExample]) -> tuple[Tensor, Tensor]:
+    """Score the sentences as texts of their own, between the special tokens of the window."""
+    texts = [
+        example.codes[[0, *range(start, end), -1]]
+        for example in examples
+        for start, end in example.sentences
+    ]
+    codes, mask = _pad(texts)
     states, query_mask = _pad([example.query_states for example in examples])
     counts = torch.tensor([len(example.sentences) for example in examples])
     query_of = torch.repeat_interleave(torch.arange(len(examples)), counts)
@@ -267,15 +289,14 @@ class SpanMeasures:
 
 
 def measure_scorer(
-    scorer: AnswerScorer, examples: Sequence[SpanExample], sharpness: float
+    score: ScoreExamples, examples: Sequence[SpanExample], sharpness: float
 ) -> SpanMeasures:
-    """Measure a scorer, and fit the temperature of its scores by a search."""
-    scorer.eval()
+    """Measure a scorer that is not in training, and fit the temperature by a search."""
     rows: list[tuple[NDArray[np.float64], NDArray[np.bool_]]] = []
     with torch.no_grad():
         for start in range(0, len(examples), 32):
             part = examples[start : start + 32]
-            scores, right = score_examples(scorer, part)
+            scores, right = score(part)
             for example, values, answers in zip(part, scores, right, strict=True):
                 count = len(example.sentences)
                 rows.append(

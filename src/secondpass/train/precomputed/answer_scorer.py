@@ -1,9 +1,10 @@
-"""The scorer of answers: of the sentences of a document, and of whole windows."""
+"""The scorer of answers in a text, for the scores of documents."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,10 +15,22 @@ from secondpass.errors import ModelError
 from secondpass.train.precomputed.module import MASKED, words_only
 
 # A unit vector times its root mean square has components of about 1, as layers expect.
-_UNIT = 128**0.5
+UNIT = 128**0.5
 # Differences of cosines are small: without this factor their weights would be large numbers,
 # which training steps of the usual size hardly move.
-_MATCHED = 100.0
+MATCHED = 100.0
+
+
+class Axes(NamedTuple):
+    """The layers that turn words and tokens into the space in which they are compared.
+
+    `query` [matching, width] and `query_bias` [matching] of a word's state, `document`
+    [matching, codes] of a token's codes.
+    """
+
+    query: Tensor
+    query_bias: Tensor
+    document: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +62,7 @@ class AnswerScorer(nn.Module):
     summary of the query, pooled over the text by the logarithm of the mean exponential.
     The second is 0 before training.
 
-    The axes in which words and tokens are compared are those of a reranker (`read_axes`), and
+    The axes in which words and tokens are compared are those of a reranker (`use_axes`), and
     are not trained: so a reranker's graph can share its cosines with the scorer.
     """
 
@@ -80,6 +93,13 @@ class AnswerScorer(nn.Module):
         self.match_weights = nn.Parameter(torch.tensor([0.1, 0.01]))
         self.sharpness = nn.Parameter(torch.tensor(8.0))
         self.dropout = nn.Dropout(dropout)
+
+    def use_axes(self, axes: Axes) -> None:
+        """Compare query and document in the axes of a reranker."""
+        with torch.no_grad():
+            self.match_query.weight.copy_(axes.query)
+            self.match_query.bias.copy_(axes.query_bias)
+            self.match_document.weight.copy_(axes.document)
 
     def forward(
         self,
@@ -150,10 +170,10 @@ class AnswerScorer(nn.Module):
 
         # A token for itself, and for what is asked: one product for both, made for the query.
         asked = self.summary_axes(summary)[..., None] * self.of_asked.weight.T
-        of_token = (self.of_token.weight.T + asked) * _UNIT
+        of_token = (self.of_token.weight.T + asked) * UNIT
         constant = self.of_token.bias + self.of_summary(functional.gelu(summary))
         units = self.dropout(document) @ spread(of_token) + spread(constant)[:, None]
-        units = units + self.of_attended(near * document * (_UNIT**2 / 2))
+        units = units + self.of_attended(near * document * (UNIT**2 / 2))
         units = units + self.of_similarity(similarity)
         units = functional.relu(units) * mask[..., None]
         mixed = self.mix_neighbors(units.transpose(1, 2)).transpose(1, 2)
@@ -164,16 +184,16 @@ class AnswerScorer(nn.Module):
         answers = self.answer(units)[..., 0] + (1 - inner) * MASKED
         count = inner.sum(1).clamp(min=1)
         return (
-            _MATCHED * matched
+            MATCHED * matched
             + torch.logsumexp(answers, dim=1)
             - length_power * torch.log(count)
         )
 
 
-def read_axes(start: Path, scorer: AnswerScorer) -> None:
-    """Copy the axes in which query and document are compared from a reranker's start.onnx.
+def read_axes(start: Path) -> Axes:
+    """Read the axes in which a reranker compares query and document from its start.onnx.
 
-    Raises `ModelError` where the graph has no such layers of the scorer's shapes.
+    Raises `ModelError` where the graph compares none.
     """
     import onnx_ir as ir
 
@@ -195,20 +215,10 @@ def read_axes(start: Path, scorer: AnswerScorer) -> None:
                 found[str(source.name)] = arrays[weight.name]
     bias = [v for n, v in arrays.items() if n.endswith("match_query.bias")]
     query, document = found.get("query_states"), found.get("document_codes")
-    config = scorer.config
-    if (
-        query is None
-        or document is None
-        or query.shape != (config.width, config.matching)
-        or document.shape != (config.codes, config.matching)
-        or [v.shape for v in bias] != [(config.matching,)]
-    ):
+    if query is None or document is None or len(bias) != 1:
         raise ModelError(
             "The reranker has no axes in which query and document are compared",
             where=str(start),
             fix="Use a reranker with `matching` in its manifest.",
         )
-    with torch.no_grad():
-        scorer.match_query.weight.copy_(torch.from_numpy(query.T))
-        scorer.match_query.bias.copy_(torch.from_numpy(bias[0]))
-        scorer.match_document.weight.copy_(torch.from_numpy(document.T))
+    return Axes(*(torch.from_numpy(array.copy()) for array in (query.T, bias[0], document.T)))

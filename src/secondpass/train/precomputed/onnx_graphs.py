@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from secondpass.train.precomputed.answer_scorer import AnswerScorerConfig
+    from secondpass.train.precomputed.sentence_scorer import SentenceScorerConfig
 
 
 class CompressModule(nn.Module):
@@ -132,8 +134,12 @@ def start_graph(reranker: PrecomputedModule) -> ir.Model:
     return trace_scores(StartScoreModule(reranker), reranker.config)
 
 
-def trace_scores(module: nn.Module, config: PrecomputedConfig | AnswerScorerConfig) -> ir.Model:
-    """Trace a module that scores documents for one query, float32 [batch].
+def trace_scores(
+    module: nn.Module,
+    config: PrecomputedConfig | AnswerScorerConfig | SentenceScorerConfig,
+    outputs: Sequence[str] = ("scores",),
+) -> ir.Model:
+    """Trace a module that scores documents for one query, by default float32 [batch].
 
     Its inputs are named by the parameters of its `forward`, and have the shapes of `config`.
     """
@@ -159,5 +165,5 @@ def trace_scores(module: nn.Module, config: PrecomputedConfig | AnswerScorerConf
         module,
         {name: known[name][0] for name in names},
         {name: known[name][1] for name in names},
-        ["scores"],
+        list(outputs),
     )
