@@ -36,7 +36,7 @@ from secondpass.option_values import RESCORE_WEIGHT as WEIGHT
 from secondpass.option_values import RESCORE_WINDOW as WINDOW
 from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
-from secondpass.rerank.policies.rescore import weight_share
+from secondpass.rerank.policies.rescore import one_window, weight_share
 from secondpass.rerank.scoring_options import ScoringOptions
 
 WEIGHTS = (0.3, 0.5, 0.8, 1.2)
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--model", default="bundled", help="what reads all candidates")
     add("--rescorer", default="bundled-full", help="what reads the first ones again")
     add("--window", type=int, default=WINDOW, metavar="N")
-    add("--first-window", action="store_true", help="let it read no more of a text")
+    add("--whole", action="store_true", help="let it read all windows of a text")
     add("--candidates", type=int, default=100, metavar="N")
     add("--latency", action="store_true", help="time searches with 50 candidates instead")
     parsed = parser.parse_args(arguments)
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rescorer = PairScorer(
         parsed.rescorer,
         cache,
-        options=ScoringOptions(token_share=1) if parsed.first_window else None,
+        options=None if parsed.whole else one_window(ScoringOptions()),
     )
     weights = " | ".join(f"{weight:g}" for weight in WEIGHTS)
     print(

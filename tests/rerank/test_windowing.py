@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from secondpass.errors import InputError
 from secondpass.inference.query_cut import shared_tokenizer
 from secondpass.rerank.window_choice import rank_windows, token_share
-from secondpass.rerank.windowing import PassageAggregation, parse_aggregation, split_documents
+from secondpass.rerank.windowing import (
+    PassageAggregation,
+    parse_aggregation,
+    split_documents,
+    windows_to_read,
+)
 
 options = st.builds(
     PassageAggregation,
@@ -177,3 +182,16 @@ def test_only_the_best_window_of_a_long_text_is_also_looked_for_in_finer_ones() 
     for other in ("mean", "first", "top-2-mean"):
         assert PassageAggregation(other).fine_windows(5000, 128) == []
     assert PassageAggregation(limit=50).fine_windows(5000, 128) == []
+
+
+@given(st.integers(1, 6), st.integers(0, 5))
+def test_of_several_windows_the_first_is_read_and_of_one_the_most_promising(
+    count: int, place: int
+) -> None:
+    body = "".join("river " if i == place else "stone " for i in range(6))
+    spans = [(6 * i, 6 * i + 6) for i in range(6)]
+    chosen = windows_to_read("a river", body, spans, coarse=6, count=count)
+    assert len(chosen) == count
+    assert chosen == tuple(sorted(set(chosen)))
+    assert place in chosen
+    assert count == 1 or 0 in chosen

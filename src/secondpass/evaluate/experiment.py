@@ -29,6 +29,8 @@ from secondpass.evaluate.variants import SearchVariant
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.blend import check_weights, weights_for
 from secondpass.rerank.policies.cascade import Margin, bundled_margin
+from secondpass.rerank.policies.rescore import one_window
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.fusion import check_method
 from secondpass.types import ScoreKind
 
@@ -127,13 +129,16 @@ def collect(
     passage_ids = passages_to_score(collection.queries, first_stage.rankings, searches)
 
     def score(
-        reranker: BaseReranker, passage_ids: Mapping[str, Sequence[str]] = passage_ids
+        reranker: BaseReranker,
+        passage_ids: Mapping[str, Sequence[str]] = passage_ids,
+        options: ScoringOptions | None = None,
     ) -> ScoredPairs:
         return score_pairs(
             reranker,
             collection.queries,
             passage_ids,
             first_stage.passages,
+            options=options,
             progress=_stage_progress(progress, f"scoring ({reranker.model})"),
         )
 
@@ -156,7 +161,9 @@ def collect(
         )
     rescored: dict[str, ScoresByQuery] = {}
     for rescorer in map(index.reranker, rescore):
-        rescored[rescorer.model] = score(rescorer, first_ids).scores
+        rescored[rescorer.model] = score(
+            rescorer, first_ids, one_window(ScoringOptions())
+        ).scores
         for name, reranker in rerankers.items():
             timed[rescored_name(name, rescorer.model)] = Composer().compose(
                 reranker, {"rescore": rescorer}

@@ -31,13 +31,14 @@ def score_pairs(
     passage_ids: Mapping[str, Sequence[str]],
     passages: Mapping[str, Document],
     *,
+    options: ScoringOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ScoredPairs:
     """Score passages for each query, `passage_ids` by query id.
 
-    `progress` is called with (pairs done, pairs in all). Raises InputError for a reranker
-    whose scores depend on the whole list (they hold for one depth only), ModelError for
-    one that did not score everything.
+    `options` are what the reranker reads, None for the defaults. `progress` is called with
+    (pairs done, pairs in all). Raises InputError for a reranker whose scores depend on the
+    whole list (they hold for one depth only), ModelError for one that did not score everything.
     """
     total, done = sum(len(ids) for ids in passage_ids.values()), 0
     scores: dict[str, dict[str, float]] = {}
@@ -48,7 +49,7 @@ def score_pairs(
         if not ids:
             continue
         candidates = [Candidate(passages[name], rank=rank) for rank, name in enumerate(ids, 1)]
-        scored = reranker.score(queries[query], candidates, ScoringOptions())
+        scored = reranker.score(queries[query], candidates, options or ScoringOptions())
         if scored.kind is ScoreKind.RANK:
             raise InputError(
                 f"{reranker.model} cannot be studied at several depths",

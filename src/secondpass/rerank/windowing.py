@@ -198,13 +198,14 @@ def windows_to_read(
 ) -> tuple[int, ...]:
     """Return which of a document's windows are read: `count`, and the most promising fine ones.
 
-    All but the fine ones where there are no more; else the first and others, see
-    `rank_windows`.
+    All but the fine ones where there are no more; else the first and others, or the most
+    promising one alone, see `rank_windows`.
     """
     positions: Sequence[int] = range(coarse)
     if count < coarse:
         ranked = rank_windows(query, [body[start:end] for start, end in spans[:coarse]])
-        positions = sorted([0, *[i for i in ranked if i][: count - 1]])
+        others = [i for i in ranked if i][: count - 1]
+        positions = sorted([0, *others]) if count > 1 else ranked[:1]
     ranked = rank_windows(query, [body[start:end] for start, end in spans[coarse:]])
     return (*positions, *sorted(coarse + i for i in ranked[:_FINE_WINDOWS]))
 

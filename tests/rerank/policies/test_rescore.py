@@ -15,12 +15,13 @@ from secondpass import (
     Document,
     InputError,
     ModelError,
+    Reranker,
     ScoreKind,
     Status,
 )
 from secondpass.composition import Composer
 from secondpass.rerank.policies.blend import Blend
-from secondpass.rerank.policies.rescore import Rescored
+from secondpass.rerank.policies.rescore import Rescored, one_window
 from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from tests.rerank.simple import ByText, Probable
@@ -168,3 +169,19 @@ def test_the_order_of_candidates_does_not_matter() -> None:
     there = Rescored(first, second).rerank("q", some)
     back = Rescored(first, second).rerank("q", some[::-1])
     assert [(r.id, r.score) for r in there.results] == [(r.id, r.score) for r in back.results]
+
+
+def test_of_a_long_text_it_reads_the_window_with_the_words_of_the_query() -> None:
+    filler = "The committee met again and agreed on nothing of importance. " * 40
+    answer = "The plague reached England in June 1348 by ship. "
+    texts = [filler + answer + filler, filler, "Ships sail from England."]
+    query = "When did the plague reach England?"
+    first, second = ByText("first", **dict.fromkeys(texts, 1)), Reranker("bundled-full")
+    pool = [Candidate(Document(text)) for text in texts]
+    found = Rescored(first, second).rerank(query, pool)
+    assert found.results[0].index == 0
+    # One window of each: of four or more there would be two halves of one as well.
+    assert found.usage.pairs - len(texts) == len(texts)
+    whole = second.rerank(query, [texts[0]])
+    assert whole.usage.pairs > 2
+    assert second.score(query, pool[:1], one_window(ScoringOptions())).scores[0].value > 0

@@ -30,6 +30,11 @@ def weight_share(probabilities: Sequence[float | None]) -> float:
     return FEW_RELEVANT / (FEW_RELEVANT + math.fsum(known))
 
 
+def one_window(options: ScoringOptions) -> ScoringOptions:
+    """Return the options with which a rescorer reads one window of each text."""
+    return replace(options, token_share=1)
+
+
 class Rescored(RerankerWrapper):
     """Lets `rescorer` read the candidates that are ranked first, and adds its scores.
 
@@ -39,6 +44,9 @@ class Rescored(RerankerWrapper):
       scores before, where no candidate seems relevant; above 0. Where the wrapped reranker
       gives probabilities, it is multiplied by 2 / (2 + m), where m is their sum: what answers
       is worth a second reading, the order of many that are relevant is not.
+
+    Of a long text, a rescorer in this process reads the window that has most of the query's
+    words: what it adds does not grow with what it reads, and its time does.
 
     Its scores are standardized over what it read, and count from the lowest of them, so nothing
     sinks below a candidate that was not read. `parts` has what it adds as "rescore", and adds
@@ -95,7 +103,7 @@ class Rescored(RerankerWrapper):
         if first.status is Status.FALLBACK or len(order) < 2:
             return first
         ranked = [replace(candidates[i], rank=n) for n, i in enumerate(order, start=1)]
-        second = self.rescorer.score(query, ranked, replace(options, top_k=None))
+        second = self.rescorer.score(query, ranked, one_window(replace(options, top_k=None)))
         failed = second.status is Status.FALLBACK
         note = f"{self.rescorer.model} did not rescore: {second.reason}"
         spent = replace(
