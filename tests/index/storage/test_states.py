@@ -202,7 +202,7 @@ def test_files_are_exported_and_taken_in_once(tmp_path: Path) -> None:
 def segments(*numbers: int) -> Segments:
     spans = tuple((0, 1) for _ in numbers)
     lengths = tuple(5 for _ in numbers)
-    return Segments(tuple(map(key, numbers)), lengths, 0, spans, 9, 0, 0, spans, b"\x01")
+    return Segments(tuple(map(key, numbers)), lengths, 0, spans, 9, 0, 0, spans, "1")
 
 
 def test_each_owner_takes_the_states_of_its_texts(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from secondpass.rerank.window_choice import count_gaps
 from secondpass.rerank.windowing import PassageAggregation, windows_to_read
 
 # A step of so many characters has another one behind it.
-_GOES_ON = 255
+_GOES_ON = 15
+_OF_DIGIT = np.zeros(128, np.int64)
+_OF_DIGIT[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,13 @@ class Segments:
     coarse: int
     head: int
     ranges: tuple[tuple[int, int], ...]
-    steps: bytes
+    steps: str
 
     def token_ends(self) -> NDArray[np.int64]:
         """Return the offset in the body where each of its tokens ends, in characters."""
-        steps = np.frombuffer(self.steps, np.uint8)
-        return np.cumsum(steps, dtype=np.int64)[steps < _GOES_ON]
+        steps = _OF_DIGIT[np.frombuffer(self.steps.encode("ascii"), np.uint8)]
+        ends = steps.cumsum()
+        return ends[steps < _GOES_ON] if "f" in self.steps else ends
 
     def choose(
         self, query: str, body: str, *, passages: PassageAggregation, tokens: int
@@ -80,7 +83,7 @@ class Segments:
                 self.coarse,
                 self.head,
                 self.ranges,
-                self.steps.hex(),
+                self.steps,
             ]
         ).encode()
 
@@ -97,20 +100,19 @@ class Segments:
             int(coarse),
             int(head),
             tuple((int(start), int(end)) for start, end in ranges),
-            bytes.fromhex(steps),
+            str(steps),
         )
 
 
-def token_steps(ends: Sequence[int]) -> bytes:
-    """Return ascending offsets as differences, a byte each; 255 for so many and more."""
-    steps = bytearray()
+def token_steps(ends: Sequence[int]) -> str:
+    """Return ascending offsets as differences, a hexadecimal digit each; f for 15 and more."""
+    steps: list[str] = []
     previous = 0
     for end in ends:
         more, rest = divmod(end - previous, _GOES_ON)
-        steps += bytes([_GOES_ON] * more)
-        steps.append(rest)
+        steps.append("f" * more + f"{rest:x}")
         previous = end
-    return bytes(steps)
+    return "".join(steps)
 
 
 @dataclass(frozen=True, slots=True)
