@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,8 +80,7 @@ def score_in_windows(
     """
     logits: list[float | None] = [None] * len(slices)
     for some, records in _some_windows(slices, get_records):
-        keys, placed, behind = list(some), [], 0
-        answers, cosines = [], []
+        keys = list(some)
         for rows, outputs in run_records(
             graph,
             query,
@@ -90,30 +89,35 @@ def score_in_windows(
             longest=longest,
             step=_PADDING_STEP,
         ):
-            tokens = outputs["answers"].shape[1]
-            for place in rows:
-                for position, one in some[keys[place]]:
-                    placed.append((behind + one.start, behind + one.end, position))
-                behind += tokens
-            answers.append(outputs["answers"].ravel())
-            near = outputs["cosines"]
-            cosines.append(near.transpose(1, 0, 2).reshape(near.shape[1], -1))
-            weights = outputs["word_weights"][0]
-        # A part ends where the next one starts, so the last needs one token more.
-        answers.append(np.zeros(1, np.float32))
-        cosines.append(np.zeros((len(weights), 1), np.float32))
-        placed.sort()
-        starts, ends, positions = zip(*placed, strict=True)
-        bounds = np.array([starts, ends]).T.ravel()
-        # Between two sentences are others' tokens: every second part is left out.
-        nearest = np.maximum.reduceat(np.concatenate(cosines, axis=1), bounds, axis=1)[:, ::2]
-        pooled = np.logaddexp.reduceat(np.concatenate(answers).astype(np.float64), bounds)[::2]
-        # Not a product of matrices, whose last bits depend on how many sentences there are.
-        matched = (weights[:, None] * nearest).sum(axis=0)
-        values = matched + pooled - np.log(bounds[1::2] - bounds[::2])
-        for position, value in zip(positions, values.tolist(), strict=True):
-            logits[position] = value
+            length = outputs["answers"].shape[1]
+            placed = sorted(
+                (row * length + one.start, row * length + one.end, position)
+                for row, place in enumerate(rows)
+                for position, one in some[keys[place]]
+            )
+            starts, ends, positions = zip(*placed, strict=True)
+            values = _pool_tokens(outputs, starts, ends)
+            for position, value in zip(positions, values.tolist(), strict=True):
+                logits[position] = value
     return logits
+
+
+def _pool_tokens(
+    outputs: Mapping[str, NDArray[Any]], starts: Sequence[int], ends: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return the scores of sentences, by their places among the tokens of all windows."""
+    answers, cosines, word_weights = (outputs[name] for name in _OUTPUTS)
+    # Between two sentences are others' tokens: of the parts that end where the next one starts,
+    # every second is left out. The last needs one token behind it.
+    bounds = np.array([starts, ends]).T.ravel()
+    words = cosines.shape[1]
+    near = np.pad(cosines.transpose(1, 0, 2).reshape(words, -1), ((0, 0), (0, 1)))
+    nearest = np.maximum.reduceat(near, bounds, axis=1)[:, ::2]
+    # Not a product of matrices, whose last bits depend on how many sentences there are.
+    matched = (word_weights[0][:, None] * nearest).sum(axis=0)
+    pooled = np.logaddexp.reduceat(np.append(answers.astype(np.float64), 0.0), bounds)[::2]
+    scores: NDArray[np.float64] = matched + pooled - np.log(bounds[1::2] - bounds[::2])
+    return scores
 
 
 def score_slices(
