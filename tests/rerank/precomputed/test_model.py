@@ -308,6 +308,14 @@ def test_cached_scores_stay_valid_whatever_scores_sentences(tmp_path: Path) -> N
     assert Reranker(tmp_path).identity != identity
 
 
+def test_a_graph_of_sentences_that_scores_texts_is_refused(tmp_path: Path) -> None:
+    tiny_reader(tmp_path)
+    (tmp_path / "spans.onnx").write_bytes((bundled_path("bundled") / "start.onnx").read_bytes())
+    changed(tmp_path, spans={"scale": 1.0, "shift": 0.0})
+    with pytest.raises(ModelDamagedError, match=r"its outputs are scores, not answers"):
+        Reranker(tmp_path).rerank(QUERY, ["a river. a sea."], spans=True)
+
+
 def test_a_missing_graph_and_a_missing_output(tmp_path: Path) -> None:
     tiny_reader(tmp_path / "a")
     (tmp_path / "a" / "compress.onnx").unlink()

@@ -29,6 +29,7 @@ from secondpass.rerank.precomputed.scoring import EncodedQuery, WindowScorer
 from secondpass.rerank.precomputed.segments import Segmenter, Text, segments_key
 from secondpass.rerank.precomputed.sentences import (
     SentenceSlice,
+    open_spans_graph,
     score_in_windows,
     score_slices,
     slice_sentences,
@@ -118,9 +119,7 @@ class PrecomputedReranker(BaseReranker):
         )
         spans = files.spans
         self._span_line = (files.span_scale, files.span_shift)
-        self._span_graph = cache(
-            lambda: None if spans is None else OnnxRuntime(spans, threads=1)
-        )
+        self._span_graph = cache(lambda: None if spans is None else open_spans_graph(spans))
         self._segmenter = Segmenter(self.encoder.tokenizer)
         self.cache = RecordCache(cache_bytes)
         self.store: StateStore | None = None

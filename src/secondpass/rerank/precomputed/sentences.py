@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from secondpass.errors import ModelDamagedError
+from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
 from secondpass.inference.types import Runtime
 from secondpass.inference.unicode import clean
 from secondpass.rerank.precomputed.records import WINDOWS_AT_ONCE
@@ -61,6 +64,23 @@ def slice_sentences(
                 found.append((b - a, min(a - start, end - b), one))
         slices.append(max(found, key=itemgetter(0, 1))[2] if found else None)
     return slices
+
+
+def open_spans_graph(file: Path) -> OnnxRuntime:
+    """Open the graph of `score_in_windows`.
+
+    Raises `ModelDamagedError` for one without its outputs, such as one that scores texts.
+    """
+    # Its layers are so small that a second thread costs as much as it saves.
+    graph = OnnxRuntime(file, threads=1)
+    if not set(_OUTPUTS) <= set(graph.outputs):
+        raise ModelDamagedError(
+            "The reranker cannot score sentences",
+            where=str(file),
+            why=f"its outputs are {', '.join(graph.outputs)}, not {', '.join(_OUTPUTS)}",
+            fix="Train it again with scripts/train_answers.py, or leave spans out.",
+        )
+    return graph
 
 
 def score_in_windows(
