@@ -239,7 +239,7 @@ models: $(VENV)/.test
 	      $(BIN)/python scripts/train_answers.py documents $(RUNS)/spans/squad.jsonl \
 	        --model $(MODELS)/$$name || exit 1; \
 	      $(BIN)/python scripts/train_answers.py sentences $(RUNS)/spans/*.jsonl \
-	        --model $(MODELS)/$$name || exit 1; \
+	        --also $(RUNS)/statements.jsonl --model $(MODELS)/$$name || exit 1; \
 	    fi; \
 	  else echo "$$name stays as it is: there is no $$run. To train it: make train"; fi; done
 	@if [ -f $(RUNS)/full/model.safetensors ]; then echo "-- exporting bundled-full"; \

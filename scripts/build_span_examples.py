@@ -8,8 +8,10 @@
         --squad new_wiki_v1.0.json
     python scripts/build_span_examples.py --out runs/spans/papers.jsonl \\
         --squad 200423_covidQA.json
+    python scripts/build_span_examples.py --out runs/statements.jsonl \\
+        --statements runs/spans/*.jsonl
 
-Three kinds of files:
+Four kinds of files:
 
 - `--sentences`: a file of sentences and one of the questions they answer, line by line, in
   lower case and split into tokens, and the pairs of questions and paragraphs (JSON lines) that
@@ -23,6 +25,8 @@ Three kinds of files:
   github.com/modestyachts/squadshifts-website (Miller et al., ICML 2020; CC BY 4.0), and
   `data/question-answering/200423_covidQA.json` of github.com/deepset-ai/COVID-QA (Möller et
   al., 2020; Apache-2.0).
+- `--statements`: files that this script wrote. Of one sentence of each of their texts a part
+  is taken, and words are left out: a query that is no question, which that sentence answers.
 
 Written are JSON lines of `query`, `title`, `text`, `answers` (the places of the sentences that
 answer) and `spans` ([start, end) of the answers themselves; none with `--sentences`). Questions
@@ -35,9 +39,10 @@ import argparse
 import gzip
 import json
 import os
+import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +53,8 @@ _BRACKET = re.compile(r"-[lr][rsc]b-")
 _SIGN = re.compile(r"[^a-z0-9]")
 # A shorter text may be a part of several sentences by chance.
 _SHORTEST = 20
+# Fewer sentences are no choice, and fewer words say nothing.
+_FEWEST_SENTENCES, _FEWEST_WORDS, _FEWEST_KEPT = 3, 9, 6
 # A longer text is cut into its paragraphs, as it would be in an index.
 _LONGEST = 2000
 _BEFORE = re.compile(r" +([,.;:!?%)\]]|n't\b|'(?:s|re|ve|ll|d|m)?\b)")
@@ -145,6 +152,34 @@ def read_squad(file: Path) -> Iterator[Example]:
                 yield Example(asked, name, text, marked, tuple(spans))
 
 
+def read_statements(files: Iterable[Path], seed: int = 0) -> Iterator[Example]:
+    """Yield a part of one sentence of each text, as what is searched for."""
+    rng = random.Random(seed)
+    seen: set[tuple[str, str]] = set()
+    for file in files:
+        for line in file.read_text("utf-8").splitlines():
+            row = json.loads(line)
+            title, text = row["title"], row["text"]
+            if (title, text) in seen:
+                continue
+            seen.add((title, text))
+            sentences = split_sentences(text)
+            start, end = rng.choice(sentences)
+            words = text[start:end].split()
+            if len(sentences) >= _FEWEST_SENTENCES and len(words) >= _FEWEST_WORDS:
+                statement = shorten(words, rng)
+                if title.lower() not in statement.lower() and rng.random() < 0.5:
+                    statement = f"{title} {statement}"
+                yield Example(statement, title, text, (letters(text[start:end]),))
+
+
+def shorten(words: Sequence[str], rng: random.Random) -> str:
+    """Return two to four fifths of the words in a row, without about a fifth of these."""
+    count = max(_FEWEST_KEPT, int(len(words) * rng.uniform(0.4, 0.8)))
+    first = rng.randrange(len(words) - count + 1)
+    return " ".join(w for w in words[first : first + count] if rng.random() > 0.2)
+
+
 def cut_paragraph(context: str, start: int) -> tuple[str, int]:
     """Return the part of a long text that the character is in, and its place there."""
     if len(context) <= _LONGEST:
@@ -188,6 +223,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=Path, nargs=3, metavar="FILE")
     parser.add_argument("--qed", type=Path, nargs="*", default=[])
     parser.add_argument("--squad", type=Path, nargs="*", default=[])
+    parser.add_argument("--statements", type=Path, nargs="*", default=[])
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     sources: dict[str, Iterator[Example]] = {}
@@ -195,6 +231,8 @@ def main() -> None:
         sources[arguments.sentences[0].name] = read_sentences(*arguments.sentences)
     sources |= {file.name: read_qed(file) for file in arguments.qed}
     sources |= {file.name: read_squad(file) for file in arguments.squad}
+    if arguments.statements:
+        sources["statements"] = read_statements(arguments.statements)
     left_out = evaluated()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with arguments.out.open("w", encoding="utf-8") as out:

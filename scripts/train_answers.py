@@ -1,12 +1,13 @@
 """Train what a precomputed reranker knows of answers, and put it into its folder.
 
-    python scripts/train_answers.py sentences runs/spans/*.jsonl \\
+    python scripts/train_answers.py sentences runs/spans/*.jsonl --also runs/statements.jsonl \\
         --model src/secondpass/models/bundled
     python scripts/train_answers.py documents runs/spans/squad.jsonl \\
         --model src/secondpass/models/bundled
 
 The examples are made by `scripts/build_span_examples.py`. Documents of a tenth of the titles
-of each file are held out: on them it is measured. "sentences" writes spans.onnx, calibrated on
+of each file are held out: on them it is measured. Of the files of `--also` all is learned but
+what has one of these titles. "sentences" writes spans.onnx, calibrated on
 them. "documents" adds a scorer to the scores of model.onnx, and fits anew what depends on
 these: the probabilities and the margin of early exit, on the questions of
 `src/secondpass/models/calibration`. Updates secondpass.json and the list of files in the model
@@ -73,6 +74,7 @@ def main() -> None:
     defaults = SpanSettings()
     parser.add_argument("what", choices=("sentences", "documents"))
     parser.add_argument("examples", type=Path, nargs="+")
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="nothing held out")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--units", type=int, help="32 for sentences, 64 for documents")
     parser.add_argument("--dropout", type=float, help="0.1 for sentences, 0.2 for documents")
@@ -104,6 +106,10 @@ def main() -> None:
             found, left_out[file.stem] = encode_examples(reranker, read_labeled(file), report)
             kept, held_out[file.stem] = split_examples(found, settings.hold_out, settings.seed)
             used += kept
+        titles = {example.group for of_file in held_out.values() for example in of_file}
+        for file in arguments.also:
+            found, left_out[file.stem] = encode_examples(reranker, read_labeled(file), report)
+            used += [example for example in found if example.group not in titles]
         torch.manual_seed(settings.seed)
         scorer, score = make_scorer(folder, used[0], arguments)
         scorer.use_axes(read_axes(folder.path / START))

@@ -5,10 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from secondpass.sentences import split_sentences
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "build_span_examples.py"
@@ -130,3 +134,42 @@ def test_a_question_of_an_evaluated_collection_is_left_out_and_counted(tmp_path:
     rows, counts = build(tmp_path, "--squad", file, data=tmp_path / "data")
     assert rows == []
     assert counts == [{"file": "squad.json", "of an evaluated collection": 1}]
+
+
+def test_statements_are_parts_of_one_sentence_of_each_text(tmp_path: Path) -> None:
+    iron = "The bridge over the river was built of iron in 1869 by two brothers from Derby."
+    text = (
+        f"It is long. {iron} It is red and white, and green where the old paint has come off."
+    )
+    row = {"query": "?", "title": "A bridge", "text": text, "answers": [0], "spans": []}
+    short = {
+        **row,
+        "title": "B",
+        "text": "One sentence of more than nine words is no choice, so.",
+    }
+    file = write_rows(tmp_path / "made.jsonl", row, row, short)
+    found = set()
+    for _ in range(2):
+        rows, counts = build(tmp_path, "--statements", file)
+        assert counts == [{"file": "statements", "written": 1}]
+        for made in rows:
+            (place,) = made["answers"]
+            start, end = split_sentences(text)[place]
+            words = text[start:end].split()
+            asked = made["query"].removeprefix("A bridge ").split()
+            assert set(asked) <= set(words)
+            assert 2 < len(asked) < len(words)
+            assert (made["title"], made["text"]) == ("A bridge", text)
+            found.add(made["query"])
+    # The same each time.
+    assert len(found) <= 1
+
+
+def test_a_statement_keeps_the_order_of_its_words() -> None:
+    script = runpy.run_path(str(SCRIPT))
+    words = [str(n) for n in range(20)]
+    for seed in range(50):
+        kept = list(map(int, script["shorten"](words, random.Random(seed)).split()))
+        assert kept == sorted(kept)
+        assert kept[-1] - kept[0] < 16
+        assert len(kept) >= 1
