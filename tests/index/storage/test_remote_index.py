@@ -107,6 +107,29 @@ def test_an_index_that_lost_its_lease_object_is_written_again(place: Place) -> N
         assert index.count() == 3
 
 
+def test_a_version_is_reported_once_it_is_searched(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with place.open() as writer, place.open("two") as reader:
+        writer.add(TEXTS[:1])
+        store(reader).refresh()
+        seen = [(store(reader).version, len(found(reader)))]
+        move = RemoteStore.move
+
+        def moving(self: RemoteStore, *view: Any) -> None:
+            seen.append((self.version, len(found(reader))))
+            move(self, *view)
+
+        writer.add(TEXTS[1:])
+        newest = store(writer).version
+        monkeypatch.setattr(RemoteStore, "move", moving)
+        assert store(reader).refresh()
+        assert seen[1] == seen[0]
+        assert seen[0][0] < newest == store(reader).version
+        assert len(found(reader)) == len(TEXTS)
+        assert len(found(reader)) == len(TEXTS)
+
+
 def test_it_is_searched_as_a_folder_is(any_place: Place, tmp_path: Path) -> None:
     local = Index.open(tmp_path / "local", embedder=HashedEmbedder(), keep_states=False)
     remote = any_place.open()

@@ -188,6 +188,7 @@ class RemoteStore(LanceStore):
         self._remove_states: Callable[[Iterator[list[Document]]], object] | None = None
         self._tried = ""
         self._follow_failures = 0
+        self._version = 0
 
     @property
     def states_folder(self) -> Path:
@@ -285,8 +286,14 @@ class RemoteStore(LanceStore):
     @property
     def version(self) -> int:
         """The number of the published version that is read; 0 before the first."""
-        pointer = self.remote.pointer
-        return 0 if pointer is None else pointer.number
+        with self.remote.lock:
+            pointer, view = self.remote.pointer, self.remote.view
+        if pointer is None:
+            return 0
+        # Between the making of a view and its opening, searches read the one before.
+        if view == self.folder:
+            self._version = pointer.number
+        return self._version
 
     def describe_storage(self) -> StorageAbout:
         """Return what is stored; asks the storage. Raises IndexStoreError where it fails."""
@@ -376,9 +383,11 @@ class RemoteStore(LanceStore):
             self.remote.pointer = None
 
     def _open_view(self) -> None:
+        """Read the view that was made last, and say so."""
         view = self.remote.view
         if view is not None:
             self.move(view, read_settings(view))
+            self._version = self.version
             self.take_in_states()
 
 
