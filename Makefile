@@ -238,6 +238,8 @@ models: $(VENV)/.test
 	    if [ -d $(RUNS)/spans ] && [ $$name = bundled ]; then \
 	      $(BIN)/python scripts/train_answers.py documents $(RUNS)/spans/squad.jsonl \
 	        --model $(MODELS)/$$name || exit 1; \
+	      $(BIN)/python scripts/build_span_examples.py --out $(RUNS)/statements.jsonl \
+	        --statements $(RUNS)/spans/*.jsonl || exit 1; \
 	      $(BIN)/python scripts/train_answers.py sentences $(RUNS)/spans/*.jsonl \
 	        --also $(RUNS)/statements.jsonl --model $(MODELS)/$$name || exit 1; \
 	    fi; \

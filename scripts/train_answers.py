@@ -51,14 +51,11 @@ from secondpass.train.precomputed.answer_learner import (
     split_examples,
     train_scorer,
 )
-from secondpass.train.precomputed.answer_scorer import (
-    AnswerScorer,
-    AnswerScorerConfig,
-    read_axes,
-)
+from secondpass.train.precomputed.answer_scorer import AnswerScorer
 from secondpass.train.precomputed.early_exit import ScoredList, fit_early_exit, score_lists
 from secondpass.train.precomputed.export_check import encode_texts
-from secondpass.train.precomputed.sentence_scorer import SentenceScorer, SentenceScorerConfig
+from secondpass.train.precomputed.sentence_scorer import SentenceScorer
+from secondpass.train.precomputed.token_scorer import TokenScorerConfig, read_axes
 
 # As in training: a right passage among so many, the hardest of all.
 CALIBRATED = 16
@@ -164,17 +161,17 @@ def make_scorer(
     folder: ModelFolder, example: SpanExample, arguments: argparse.Namespace
 ) -> tuple[SentenceScorer | AnswerScorer, ScoreExamples]:
     """Return an untrained scorer for a reranker, and how it reads examples."""
-    shapes = {
-        "width": example.query_states.shape[1],
-        "hidden": len(example.query_embedding),
-        "codes": example.codes.shape[1],
-        "matching": int(folder.manifest["reader"]["matching"]),
-        "units": arguments.units,
-    }
+    config = TokenScorerConfig(
+        width=example.query_states.shape[1],
+        hidden=len(example.query_embedding),
+        codes=example.codes.shape[1],
+        matching=int(folder.manifest["reader"]["matching"]),
+        units=arguments.units,
+    )
     if arguments.what == "sentences":
-        sentences = SentenceScorer(SentenceScorerConfig(**shapes), arguments.dropout)
+        sentences = SentenceScorer(config, arguments.dropout)
         return sentences, partial(score_sentences, sentences)
-    answers = AnswerScorer(AnswerScorerConfig(**shapes), arguments.dropout)
+    answers = AnswerScorer(config, arguments.dropout)
     return answers, partial(score_texts, answers)
 
 

@@ -48,23 +48,21 @@ from secondpass.train.precomputed.answer_learner import (  # noqa: E402
     split_examples,
     train_scorer,
 )
-from secondpass.train.precomputed.answer_scorer import (  # noqa: E402
-    AnswerScorer,
-    AnswerScorerConfig,
-    read_axes,
-)
+from secondpass.train.precomputed.answer_scorer import AnswerScorer  # noqa: E402
 from secondpass.train.precomputed.module import PrecomputedConfig, PrecomputedModule  # noqa: E402
 from secondpass.train.precomputed.onnx_graphs import score_graph  # noqa: E402
 from secondpass.train.precomputed.sentence_scorer import (  # noqa: E402
     SentenceScorer,
-    SentenceScorerConfig,
     pool_sentences,
+)
+from secondpass.train.precomputed.token_scorer import (  # noqa: E402
+    TokenScorerConfig,
+    read_axes,
 )
 
 normalize = torch.nn.functional.normalize
-SHAPES = {"width": 8, "hidden": 6, "codes": 5, "matching": 4, "summary": 3, "reach": 3}
-SMALL = AnswerScorerConfig(**SHAPES, units=7)
-SENTENCES = SentenceScorerConfig(**SHAPES, units=7)
+SMALL = TokenScorerConfig(width=8, hidden=6, codes=5, matching=4, summary=3, units=7, reach=3)
+BUNDLED = TokenScorerConfig(width=768, hidden=384, codes=128, matching=128)
 
 
 def example(rng: np.random.Generator, *, marked: bool, group: str = "a") -> SpanExample:
@@ -85,7 +83,7 @@ def example(rng: np.random.Generator, *, marked: bool, group: str = "a") -> Span
 
 def random_scorer() -> SentenceScorer:
     torch.manual_seed(0)
-    scorer = SentenceScorer(SENTENCES).eval()
+    scorer = SentenceScorer(SMALL).eval()
     torch.nn.init.normal_(scorer.answer.weight)
     torch.nn.init.normal_(scorer.word_weight[2].weight)
     return scorer
@@ -137,13 +135,13 @@ def test_the_scoring_graph_adds_the_scores_of_windows(tmp_path: Path) -> None:
     config = PrecomputedConfig(
         hidden=8, heads=2, intermediate=16, layers=1, codes=5, width=8, matching=4
     )
-    shapes = AnswerScorerConfig(width=8, hidden=8, codes=5, matching=4, units=6, reach=3)
+    shapes = TokenScorerConfig(width=8, hidden=8, codes=5, matching=4, units=6, reach=3)
     reranker, scorers = PrecomputedModule(config).eval(), []
     for _ in range(2):
         scorer = AnswerScorer(shapes).eval()
         torch.nn.init.normal_(scorer.answer.weight)
         scorer.match_query.load_state_dict(reranker.match_query.state_dict())
-        scorer.match_document.load_state_dict(reranker.match_document.state_dict())
+        scorer.turn.load_state_dict(reranker.match_document.state_dict())
         scorers.append(scorer)
     rng = np.random.default_rng(0)
     mask = np.ones((3, 9), np.int64)
@@ -176,7 +174,7 @@ def test_the_scoring_graph_adds_the_scores_of_windows(tmp_path: Path) -> None:
                 torch.ones(1, 5),
                 tensors["query_embedding"],
                 query,
-                normalize(scorer.match_document(codes), dim=-1),
+                normalize(scorer.turn(codes), dim=-1),
                 shown,
                 length_power=power,
             )
@@ -194,9 +192,7 @@ def test_a_scoring_graph_without_a_comparison_of_words_is_refused() -> None:
 
 def test_it_starts_with_the_order_of_the_early_score() -> None:
     start = bundled_path("bundled") / "start.onnx"
-    scorer = AnswerScorer(
-        AnswerScorerConfig(width=768, hidden=384, codes=128, matching=128)
-    ).eval()
+    scorer = AnswerScorer(BUNDLED).eval()
     scorer.use_axes(read_axes(start))
     rng = np.random.default_rng(1)
     states = rng.normal(size=(1, 9, 768)).astype(np.float32)
@@ -220,9 +216,7 @@ def test_it_starts_with_the_order_of_the_early_score() -> None:
             torch.from_numpy(codes).float(),
             torch.from_numpy(mask).float(),
         ).numpy()
-        sentences = SentenceScorer(
-            SentenceScorerConfig(width=768, hidden=384, codes=128, matching=128)
-        ).eval()
+        sentences = SentenceScorer(BUNDLED).eval()
         sentences.use_axes(read_axes(start))
         tokens = sentences(
             torch.from_numpy(states),
@@ -244,7 +238,7 @@ def test_a_graph_without_these_axes_is_refused() -> None:
 @pytest.mark.parametrize(
     ("make", "how"),
     [
-        (partial(SentenceScorer, SENTENCES, dropout=0.0), score_sentences),
+        (partial(SentenceScorer, SMALL, dropout=0.0), score_sentences),
         (partial(AnswerScorer, SMALL, dropout=0.0), score_texts),
     ],
 )

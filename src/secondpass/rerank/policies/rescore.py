@@ -31,7 +31,10 @@ def weight_share(probabilities: Sequence[float | None]) -> float:
 
 
 def one_window(options: ScoringOptions) -> ScoringOptions:
-    """Return the options with which a rescorer reads one window of each text."""
+    """Return the options with which a model in this process reads one window of each text.
+
+    Of a text of more than four windows it reads two halves of a window as well.
+    """
     return replace(options, token_share=1)
 
 

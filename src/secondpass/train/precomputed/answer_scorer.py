@@ -2,57 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from secondpass.errors import ModelError
 from secondpass.train.precomputed.module import MASKED, words_only
-
-# A unit vector times its root mean square has components of about 1, as layers expect.
-UNIT = 128**0.5
-# Differences of cosines are small: without this factor their weights would be large numbers,
-# which training steps of the usual size hardly move.
-MATCHED = 100.0
-
-
-class Axes(NamedTuple):
-    """The layers that turn words and tokens into the space in which they are compared.
-
-    `query` [matching, width] and `query_bias` [matching] of a word's state, `document`
-    [matching, codes] of a token's codes.
-    """
-
-    query: Tensor
-    query_bias: Tensor
-    document: Tensor
+from secondpass.train.precomputed.token_scorer import (
+    MATCHED,
+    UNIT,
+    Axes,
+    TokenScorer,
+    TokenScorerConfig,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerScorerConfig:
-    """The shapes of a scorer.
-
-    - `width`: values of a query token's state; `hidden`: of an embedding; `codes`: of a stored
-      token; `matching`: of the axes in which both are compared.
-    - `summary`: values that describe what the query asks for; `units`: of a token's features;
-      `reach`: tokens that a token's features are mixed with, itself included.
-    """
-
-    width: int
-    hidden: int
-    codes: int
-    matching: int
-    summary: int = 64
-    units: int = 64
-    reach: int = 7
-
-
-class AnswerScorer(nn.Module):
+class AnswerScorer(TokenScorer):
     """Scores texts for a query: how well its words match, and whether a token answers.
 
     Two parts are added up. The first is late interaction (Khattab and Zaharia, SIGIR 2020):
@@ -66,40 +30,16 @@ class AnswerScorer(nn.Module):
     are not trained: so a reranker's graph can share its cosines with the scorer.
     """
 
-    def __init__(self, config: AnswerScorerConfig, dropout: float = 0.2) -> None:
-        super().__init__()
-        self.config = config
-        width, matching, units = config.width, config.matching, config.units
-        self.match_query = nn.Linear(width, matching).requires_grad_(False)
-        self.match_document = nn.Linear(config.codes, matching, bias=False)
-        self.match_document.requires_grad_(False)
-        self.word_weight = nn.Sequential(nn.Linear(width, 32), nn.Tanh(), nn.Linear(32, 1))
-        self.summary_weight = nn.Linear(width, 1)
-        self.summary_states = nn.Linear(width, config.summary)
-        self.summary_embedding = nn.Linear(config.hidden, config.summary)
-        self.summary_axes = nn.Linear(config.summary, matching)
-        self.of_token = nn.Linear(matching, units)
-        self.of_attended = nn.Linear(matching, units, bias=False)
-        self.of_asked = nn.Linear(matching, units, bias=False)
-        self.of_summary = nn.Linear(config.summary, units, bias=False)
-        self.of_similarity = nn.Linear(3, units, bias=False)
-        self.mix_neighbors = nn.Conv1d(
-            units, units, config.reach, padding=config.reach // 2, groups=units
-        )
-        self.mix_units = nn.Linear(units, units)
-        self.answer = nn.Linear(units, 1)
-        for last in (*self.word_weight[2].parameters(), *self.answer.parameters()):
-            nn.init.zeros_(last)
-        self.match_weights = nn.Parameter(torch.tensor([0.1, 0.01]))
+    def __init__(self, config: TokenScorerConfig, dropout: float = 0.2) -> None:
+        codes, matching = config.codes, config.matching
+        super().__init__(config, dropout, turn=(codes, matching), axes=matching, similarities=3)
+        self.turn.requires_grad_(False)
+        self.of_attended = nn.Linear(matching, config.units, bias=False)
         self.sharpness = nn.Parameter(torch.tensor(8.0))
-        self.dropout = nn.Dropout(dropout)
 
-    def use_axes(self, axes: Axes) -> None:
-        """Compare query and document in the axes of a reranker."""
-        with torch.no_grad():
-            self.match_query.weight.copy_(axes.query)
-            self.match_query.bias.copy_(axes.query_bias)
-            self.match_document.weight.copy_(axes.document)
+    def turn_of(self, axes: Axes) -> Tensor:
+        """Turn tokens into the axes of the query."""
+        return axes.document
 
     def forward(
         self,
@@ -119,7 +59,7 @@ class AnswerScorer(nn.Module):
         - `query_of`: the query of each text; None where there is one query.
         """
         query = functional.normalize(self.match_query(query_states), dim=-1)
-        document = functional.normalize(self.match_document(codes), dim=-1)
+        document = functional.normalize(self.turn(codes), dim=-1)
         return self.score(
             query_states, query_mask, query_embeddings, query, document, mask, query_of
         )
@@ -153,72 +93,26 @@ class AnswerScorer(nn.Module):
         directions = spread(query)
         cosines = directions @ document.transpose(1, 2)
 
-        weights = (self.word_weight(query_states)[..., 0] + absent).softmax(-1)
+        weights, of_token, constant = self.read_query(query_states, query_embeddings, absent)
         nearest = (cosines + ((1 - mask) * MASKED)[:, None]).amax(2)
         plain = (nearest * spread(words / words.sum(1, keepdim=True).clamp(min=1))).sum(1)
         weighted = (nearest * spread(weights)).sum(1)
         matched = self.match_weights[0] * plain + self.match_weights[1] * weighted
 
-        attended = (self.summary_weight(query_states)[..., 0] + absent).softmax(-1)
-        summary = (attended[..., None] * self.summary_states(query_states)).sum(1)
-        summary = summary + self.summary_embedding(query_embeddings)
         cosines = cosines + spread(absent)[..., None]
         near = (cosines * self.sharpness).softmax(1).transpose(1, 2) @ directions
         best = cosines.amax(1)
         similarity = torch.stack([best, plain[:, None].expand_as(best)], dim=-1)
         similarity = torch.cat([similarity, similarity.prod(-1, keepdim=True)], dim=-1)
 
-        # A token for itself, and for what is asked: one product for both, made for the query.
-        asked = self.summary_axes(summary)[..., None] * self.of_asked.weight.T
-        of_token = (self.of_token.weight.T + asked) * UNIT
-        constant = self.of_token.bias + self.of_summary(functional.gelu(summary))
         units = self.dropout(document) @ spread(of_token) + spread(constant)[:, None]
         units = units + self.of_attended(near * document * (UNIT**2 / 2))
         units = units + self.of_similarity(similarity)
-        units = functional.relu(units) * mask[..., None]
-        mixed = self.mix_neighbors(units.transpose(1, 2)).transpose(1, 2)
-        units = self.dropout(units + functional.relu(mixed))
-        units = units + functional.relu(self.mix_units(units))
-
         inner = words_only(mask)
-        answers = self.answer(units)[..., 0] + (1 - inner) * MASKED
+        answers = self.find_answers(units, mask) + (1 - inner) * MASKED
         count = inner.sum(1).clamp(min=1)
         return (
             MATCHED * matched
             + torch.logsumexp(answers, dim=1)
             - length_power * torch.log(count)
         )
-
-
-def read_axes(start: Path) -> Axes:
-    """Read the axes in which a reranker compares query and document from its start.onnx.
-
-    Raises `ModelError` where the graph compares none.
-    """
-    import onnx_ir as ir
-
-    graph = ir.load(str(start)).graph
-    arrays = {
-        name: value.const_value.numpy().astype(np.float32)
-        for name, value in graph.initializers.items()
-        if value.const_value is not None
-    }
-    # Weights are stored in half precision, so a cast stands between them and their product.
-    casts = {n.outputs[0].name: n.inputs[0] for n in graph if n.op_type == "Cast"}
-    found: dict[str, np.ndarray] = {}
-    for node in graph:
-        if node.op_type == "MatMul":
-            left, right = node.inputs
-            source = casts.get(left.name, left) if left is not None else None
-            weight = casts.get(right.name, right) if right is not None else None
-            if source is not None and weight is not None and weight.name in arrays:
-                found[str(source.name)] = arrays[weight.name]
-    bias = [v for n, v in arrays.items() if n.endswith("match_query.bias")]
-    query, document = found.get("query_states"), found.get("document_codes")
-    if query is None or document is None or len(bias) != 1:
-        raise ModelError(
-            "The reranker has no axes in which query and document are compared",
-            where=str(start),
-            fix="Use a reranker with `matching` in its manifest.",
-        )
-    return Axes(*(torch.from_numpy(array.copy()) for array in (query.T, bias[0], document.T)))

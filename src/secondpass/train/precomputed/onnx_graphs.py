@@ -21,8 +21,7 @@ from secondpass.train.precomputed.module import (
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from secondpass.train.precomputed.answer_scorer import AnswerScorerConfig
-    from secondpass.train.precomputed.sentence_scorer import SentenceScorerConfig
+    from secondpass.train.precomputed.token_scorer import TokenScorerConfig
 
 
 class CompressModule(nn.Module):
@@ -136,7 +135,7 @@ def start_graph(reranker: PrecomputedModule) -> ir.Model:
 
 def trace_scores(
     module: nn.Module,
-    config: PrecomputedConfig | AnswerScorerConfig | SentenceScorerConfig,
+    config: PrecomputedConfig | TokenScorerConfig,
     outputs: Sequence[str] = ("scores",),
 ) -> ir.Model:
     """Trace a module that scores documents for one query, by default float32 [batch].

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from secondpass.train.precomputed.answer_scorer import MATCHED, UNIT, Axes
 from secondpass.train.precomputed.module import MASKED, words_only
-
-
-@dataclass(frozen=True, slots=True)
-class SentenceScorerConfig:
-    """The shapes of a scorer of sentences.
-
-    - `width`: values of a query token's state; `hidden`: of an embedding; `codes`: of a stored
-      token; `matching`: of the axes in which a reranker compares both.
-    - `summary`: values that describe what the query asks for; `units`: of a token's features;
-      `reach`: tokens that a token's features are mixed with, itself included.
-    """
-
-    width: int
-    hidden: int
-    codes: int
-    matching: int
-    summary: int = 64
-    units: int = 32
-    reach: int = 7
+from secondpass.train.precomputed.token_scorer import (
+    MATCHED,
+    Axes,
+    TokenScorer,
+    TokenScorerConfig,
+)
 
 
 class TokenScores(NamedTuple):
@@ -46,7 +31,7 @@ class TokenScores(NamedTuple):
     word_weights: Tensor
 
 
-class SentenceScorer(nn.Module):
+class SentenceScorer(TokenScorer):
     """Says of each token of a window whether it answers, and which words it is near to.
 
     The parts are those of `AnswerScorer`, arranged to be cheap: whole windows are read instead
@@ -55,37 +40,13 @@ class SentenceScorer(nn.Module):
     `units`) multiplications. `pool_sentences` makes scores of sentences from it.
     """
 
-    def __init__(self, config: SentenceScorerConfig, dropout: float = 0.1) -> None:
-        super().__init__()
-        self.config = config
-        width, codes, units = config.width, config.codes, config.units
-        self.match_query = nn.Linear(width, config.matching).requires_grad_(False)
-        self.turn = nn.Linear(config.matching, codes, bias=False)
-        self.word_weight = nn.Sequential(nn.Linear(width, 32), nn.Tanh(), nn.Linear(32, 1))
-        self.summary_weight = nn.Linear(width, 1)
-        self.summary_states = nn.Linear(width, config.summary)
-        self.summary_embedding = nn.Linear(config.hidden, config.summary)
-        self.summary_axes = nn.Linear(config.summary, codes)
-        self.of_token = nn.Linear(codes, units)
-        self.of_asked = nn.Linear(codes, units, bias=False)
-        self.of_summary = nn.Linear(config.summary, units, bias=False)
-        self.of_similarity = nn.Linear(1, units, bias=False)
-        self.mix_neighbors = nn.Conv1d(
-            units, units, config.reach, padding=config.reach // 2, groups=units
-        )
-        self.mix_units = nn.Linear(units, units)
-        self.answer = nn.Linear(units, 1)
-        for last in (*self.word_weight[2].parameters(), *self.answer.parameters()):
-            nn.init.zeros_(last)
-        self.match_weights = nn.Parameter(torch.tensor([0.1, 0.01]))
-        self.dropout = nn.Dropout(dropout)
+    def __init__(self, config: TokenScorerConfig, dropout: float = 0.1) -> None:
+        codes, matching = config.codes, config.matching
+        super().__init__(config, dropout, turn=(matching, codes), axes=codes, similarities=1)
 
-    def use_axes(self, axes: Axes) -> None:
-        """Start from the axes in which a reranker compares query and document."""
-        with torch.no_grad():
-            self.match_query.weight.copy_(axes.query)
-            self.match_query.bias.copy_(axes.query_bias)
-            self.turn.weight.copy_(axes.document.T)
+    def turn_of(self, axes: Axes) -> Tensor:
+        """Turn the words of the query into the axes of codes."""
+        return axes.document.T
 
     def forward(
         self,
@@ -110,25 +71,14 @@ class SentenceScorer(nn.Module):
         # Divided by lengths after the products: some dozens of values a token, not a hundred.
         lengths = codes.norm(dim=-1).clamp(min=1e-12)
         cosines = directions @ codes.transpose(1, 2) / lengths[:, None]
-        learned = (self.word_weight(query_states)[..., 0] + absent).softmax(-1)
+        learned, of_token, constant = self.read_query(query_states, query_embeddings, absent)
         plain = words / words.sum(1, keepdim=True).clamp(min=1)
         weights = MATCHED * (self.match_weights[0] * plain + self.match_weights[1] * learned)
 
-        attended = (self.summary_weight(query_states)[..., 0] + absent).softmax(-1)
-        summary = (attended[..., None] * self.summary_states(query_states)).sum(1)
-        summary = summary + self.summary_embedding(query_embeddings)
-        # A token for itself, and for what is asked: one product for both, made for the query.
-        asked = self.summary_axes(summary)[..., None] * self.of_asked.weight.T
-        of_token = (self.of_token.weight.T + asked) * UNIT
-        constant = self.of_token.bias + self.of_summary(functional.gelu(summary))
         units = self.dropout(codes) @ of_token / lengths[..., None] + constant[:, None]
         similarity = (cosines + absent[..., None]).amax(1)
         units = units + self.of_similarity(similarity[..., None])
-        units = functional.relu(units) * mask[..., None]
-        mixed = self.mix_neighbors(units.transpose(1, 2)).transpose(1, 2)
-        units = self.dropout(units + functional.relu(mixed))
-        units = units + functional.relu(self.mix_units(units))
-        return TokenScores(self.answer(units)[..., 0], cosines, weights)
+        return TokenScores(self.find_answers(units, mask), cosines, weights)
 
 
 def pool_sentences(tokens: TokenScores, sentences: Tensor) -> Tensor:
