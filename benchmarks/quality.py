@@ -40,6 +40,7 @@ from harness.indexes import open_index
 from harness.json_report import results_as_json
 from harness.pair_scores import PairScoreCache, PairScorer
 from harness.progress import console
+from harness.rescored import measure_read_again
 from harness.results import FUSED, QualityResults, measure_quality
 from harness.scored_collection import ScoredCollection, score_collection
 from harness.suite import SUITE, CollectionSettings, collection_settings
@@ -49,8 +50,10 @@ from harness.targets import Target, first_stage_targets, reranker_targets
 import secondpass
 from secondpass import Embedder, SecondpassError
 from secondpass.evaluate.score_matrix import Vectors
-from secondpass.models import bundled_path
+from secondpass.models import RESCORERS, bundled_path
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
+from secondpass.rerank.policies.rescore import one_window
+from secondpass.rerank.scoring_options import ScoringOptions
 
 CACHE = ROOT / ".cache" / "quality"
 PAGE = ROOT / "docs" / "explanation" / "quality.md"
@@ -67,10 +70,14 @@ class QualityRun:
         tokenizer = bundled_path("bundled-embedder") / "tokenizer.json"
         self.key = embedder_key(self.embedder, tokenizer, CACHE / "embedders.json")
 
+    def load(self, name: str) -> Collection:
+        """Return a collection, as far as it is measured."""
+        settings = collection_settings(name)
+        return load(name, self.limits[name], settings.candidates_file, settings.qrels)
+
     def read(self, name: str, scorers: list[PairScorer | None]) -> list[ScoredCollection]:
         """Return a collection scored by each scorer, over the same candidates."""
-        settings = collection_settings(name)
-        collection = load(name, self.limits[name], settings.candidates_file, settings.qrels)
+        settings, collection = collection_settings(name), self.load(name)
         candidates = load_candidates(
             collection, settings, self.embedder, self.key, depth=self.depth, fresh=self.fresh
         )
@@ -264,12 +271,20 @@ def run(arguments: argparse.Namespace) -> int:
             cache.delete_model(scorer.key)
     quality_run = QualityRun(arguments)
     read = [quality_run.read(name, scorers) for name in arguments.collections]
-    cache.close()
     for scored in read:
         console.print(f"{scored[0].name}: {scored[0].pairs:,} pairs", highlight=False)
     collections = [scored[0] for scored in read]
     with console.status("fitting and testing"):
         results = measure_quality(collections, arguments.candidates, DEFAULT_WEIGHTS)
+    # What a search does without being asked for it.
+    again = None if arguments.no_rerank else RESCORERS.get(arguments.model)
+    if again is not None:
+        rescorer = PairScorer(
+            again, cache, threads=arguments.threads, options=one_window(ScoringOptions())
+        )
+        measure_read_again(results, collections, quality_run.load, rescorer)
+    cache.close()
+    with console.status("fitting and testing"):
         differences = []
         if arguments.compare is not None:
             differences = compare(

@@ -1,12 +1,13 @@
 """nDCG@10 of searches whose first results another model reads once more, by weight.
 
     python benchmarks/rescore.py                                  # bundled, then bundled-full
-    python benchmarks/rescore.py --rescorer FOLDER --window 10    # another model
+    python benchmarks/rescore.py --all --window 20                # not for questions alone
+    python benchmarks/rescore.py --rescorer FOLDER                # another model
     SECONDPASS_DATA=.cache/sources python benchmarks/rescore.py --collections medical
     python benchmarks/rescore.py --latency --collections scifact  # what a search takes
 
 Candidates are the first 100 of BM25 and of hybrid search. `fused` is the default blend of a
-search; a weight is that of `Rescored`, 0 leaves the scores as they are. The difference to
+search without rescoring; a weight is that of `Rescored`. The difference to
 `fused` at the default weight is tested over all queries of a collection (Fisher's randomization
 test). Collections and caches are those of `quality.py`.
 """
@@ -23,20 +24,19 @@ from beir import Collection, load
 from harness.embedder_key import embedder_key
 from harness.indexes import open_index
 from harness.pair_scores import PairScoreCache, PairScorer
+from harness.rescored import SecondReading
 from harness.scored_collection import ScoredCollection, score_collection
 from harness.suite import SETTINGS, SUITE, collection_settings
 
 from secondpass import Embedder
 from secondpass.evaluate.blend_weights import standardize_columns, weighted_sum
-from secondpass.evaluate.rescore_simulation import add_rescored, window_positions
-from secondpass.evaluate.score_matrix import FloatArray, ScoreMatrix, ranked_ids
+from secondpass.evaluate.score_matrix import FloatArray, ranked_ids
 from secondpass.evaluate.significance import estimate_effect
 from secondpass.models import bundled_path
 from secondpass.option_values import RESCORE_WEIGHT as WEIGHT
 from secondpass.option_values import RESCORE_WINDOW as WINDOW
-from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
-from secondpass.rerank.policies.rescore import one_window, weight_share
+from secondpass.rerank.policies.rescore import one_window
 from secondpass.rerank.scoring_options import ScoringOptions
 
 WEIGHTS = (0.3, 0.5, 0.8, 1.2)
@@ -46,24 +46,20 @@ def measure(
     collection: Collection,
     scored: ScoredCollection,
     setting: str,
-    window: int,
     rescorer: PairScorer,
+    *,
+    window: int,
+    questions_only: bool,
 ) -> list[str]:
     """Return the cells of one row: fused, the rescorer alone, by weight, and the test."""
     pool = scored.pools[setting]
     fused = weighted_sum(standardize_columns(pool), DEFAULT_WEIGHTS)
-    places = window_positions(pool, fused, window)
-    windows = {
-        query: [ids[i] for i in row]
-        for query, ids, row in zip(pool.queries, pool.ids, places, strict=True)
-    }
-    by_query = rescorer.score(collection, windows)
-    read = [[by_query[query][name] for name in names] for query, names in windows.items()]
-    shares = [weight_share(row) for row in _probabilities(pool)]
+    reading = SecondReading(
+        collection, pool, fused, rescorer, window=window, questions_only=questions_only
+    )
 
     def ndcg(weight: float) -> FloatArray:
-        scores = add_rescored(pool, fused, places, read, weight, shares)
-        return scored.evaluator.ndcg(ranked_ids(pool, scores))
+        return scored.evaluator.ndcg(ranked_ids(pool, reading.scores(weight)))
 
     before = scored.evaluator.ndcg(ranked_ids(pool, fused))
     # A weight so high that only the rescorer orders what it read.
@@ -73,15 +69,6 @@ def measure(
     cells = [f"{before.mean():.3f}", f"{alone.mean():.3f}"]
     cells += [f"{by_weight[w].mean():.3f}" for w in WEIGHTS]
     return [*cells, f"{effect.mean:+.3f}", f"{effect.p:.3f}", f"{effect.won}:{effect.lost}"]
-
-
-def _probabilities(pool: ScoreMatrix) -> list[list[float]]:
-    """Return the probabilities of the candidates of each query, of their logits."""
-    logits = pool.columns["rerank"]
-    return [
-        [sigmoid(logit) for logit in logits[row, : len(ids)].tolist()]
-        for row, ids in enumerate(pool.ids)
-    ]
 
 
 def latency(
@@ -95,12 +82,13 @@ def latency(
     folder = quality.CACHE / f"{collection.name}-{key}"
     with open_index(collection, embedder, folder) as index:
         for number, query in enumerate(collection.queries.values()):
-            for rescores in (False, True):
+            # What comes second finds the candidates' states in memory.
+            for rescores in (False, True) if number % 2 else (True, False):
                 began = time.perf_counter()
                 index.search(
                     query,
                     candidates=50,
-                    rescore=rescorer if rescores else None,
+                    rescore=rescorer if rescores else "none",
                     rescore_window=window,
                 )
                 # The first two load the models.
@@ -120,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--model", default="bundled", help="what reads all candidates")
     add("--rescorer", default="bundled-full", help="what reads the first ones again")
     add("--window", type=int, default=WINDOW, metavar="N")
+    add("--all", action="store_true", help="let it read for queries that are no questions, too")
     add("--whole", action="store_true", help="let it read all windows of a text")
     add("--candidates", type=int, default=100, metavar="N")
     add("--latency", action="store_true", help="time searches with 50 candidates instead")
@@ -157,7 +146,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for setting, label in SETTINGS.items():
             if settings.candidates_file is not None and setting != next(iter(SETTINGS)):
                 continue
-            cells = measure(collection, scored, setting, parsed.window, rescorer)
+            cells = measure(
+                collection,
+                scored,
+                setting,
+                rescorer,
+                window=parsed.window,
+                questions_only=not parsed.all,
+            )
             print(f"| {name} | {label} | " + " | ".join(cells) + " |", flush=True)
     cache.close()
 

@@ -23,6 +23,7 @@ from secondpass.evaluate.score_matrix import (
 FIRST = "first stage"
 ALONE = "reranker alone"
 FUSED = "fused"
+READ_AGAIN = "questions read again"
 WITH_NEIGHBORS = "fused with neighbors"
 CONTROL = "no reranker"
 DEFAULT = "fused, default weights"

@@ -14,6 +14,7 @@ from harness.results import (
     DEFAULT,
     FIRST,
     FUSED,
+    READ_AGAIN,
     WITH_NEIGHBORS,
     QualityResults,
     mean,
@@ -35,7 +36,8 @@ ANCHORS = (
 def quality_table(results: QualityResults, setting: str) -> list[str]:
     """Return every system's nDCG@10 on each collection, with the tests of the fused one."""
     values, names = results.values[setting], results.names
-    systems = [s for s in (FIRST, ALONE, FUSED, WITH_NEIGHBORS, CONTROL) if s in values]
+    order = (FIRST, ALONE, FUSED, READ_AGAIN, WITH_NEIGHBORS, CONTROL)
+    systems = [system for system in order if system in values]
     subject = FUSED if FUSED in values else CONTROL
     others = [other for other in (FIRST, CONTROL) if other != subject]
     header = ["collection", *systems]

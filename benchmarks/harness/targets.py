@@ -9,6 +9,7 @@ from harness.results import (
     CONTROL,
     FIRST,
     FUSED,
+    READ_AGAIN,
     WITH_NEIGHBORS,
     QualityResults,
     mean,
@@ -75,15 +76,22 @@ def reranker_targets(results: QualityResults) -> Iterator[Target]:
             f" the reranker adds {gain - alone:+.4f}, p = {p:.5f}",
             None,
         )
-        if WITH_NEIGHBORS in values:
-            near = values[WITH_NEIGHBORS]
-            moved = mean(near, names) - mean(ours, names)
-            p = randomization_test(union(near, names) - union(ours, names))
-            changes = {name: float(near[name].mean() - ours[name].mean()) for name in names}
+        for system, what in (
+            (READ_AGAIN, "questions read again"),
+            (WITH_NEIGHBORS, "neighbors"),
+        ):
+            if system not in values:
+                continue
+            changed = values[system]
+            moved = mean(changed, names) - mean(ours, names)
+            p = randomization_test(union(changed, names) - union(ours, names))
+            changes = {n: float(changed[n].mean() - ours[n].mean()) for n in names}
             worst = min(changes, key=lambda name: changes[name])
+            over = mean(changed, names) - mean(control, names)
             yield Target(
-                f"{title}: neighbors change the fused mean by {moved:+.4f}, p = {p:.5f};"
-                f" worst collection {worst} {changes[worst]:+.4f}",
+                f"{title}: {what} change the fused mean by {moved:+.4f}, p = {p:.5f}, to"
+                f" {over:+.4f} over no reranker; worst collection {worst}"
+                f" {changes[worst]:+.4f}",
                 None,
             )
     searched = results.searched

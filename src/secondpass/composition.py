@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 from secondpass.errors import InputError
 from secondpass.option_types import with_defaults
+from secondpass.option_values import RESCORE_AUTO, RESCORE_NONE
 from secondpass.options import OnFailure, PolicyOptions
 from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker
@@ -40,6 +41,8 @@ _CHEAP_SHARE = 0.5
 _MAX_STACKS = 32
 # How the model is loaded; not those that stand in for it.
 _LOAD_OPTIONS = ("early_exit", "precision", "calibration_pairs")
+# With these a search takes less time, not more.
+_FASTER = ("cascade", "budget_ms", "early_exit")
 # What applies to the model that rescores, as to the others.
 _RESCORER_POLICIES = ("budget_ms", "cache", "on_failure", "timeout")
 
@@ -52,6 +55,7 @@ class Composer:
     """
 
     def __init__(self) -> None:
+        self._given: Mapping[str, BaseReranker] | None = None
         self._models: dict[tuple[object, ...], BaseReranker] = {}
         self._stacks: dict[tuple[object, ...], BaseReranker] = {}
         self._caches: dict[tuple[BaseReranker, str | Path], Cached] = {}
@@ -61,6 +65,10 @@ class Composer:
     def loaded(self) -> int:
         """How many models were loaded."""
         return len(self._models)
+
+    def use_models(self, models: Mapping[str, BaseReranker]) -> None:
+        """Use these rerankers for their names from now on, and no others for "auto"."""
+        self._given = models
 
     def load(
         self,
@@ -73,6 +81,8 @@ class Composer:
         calibration_pairs: str | Path | None = None,
     ) -> BaseReranker:
         """Return the model of a name; raises what `load_reranker` raises."""
+        if self._given is not None and str(name) in self._given:
+            return self._given[str(name)]
         limits = (timeout, partial)
         # Only a provider's models have limits. Whether a name is a provider's may take 20 ms to
         # find out, as long as a search.
@@ -134,13 +144,18 @@ class Composer:
         blend = options.get("blend", False)
         if blend is not False:
             composed = Blend(composed, None if blend is True else blend, vectors=vectors)
-        if chosen["rescore"] is not None:
-            rescorer = self._rescorer(chosen)
+        automatic = chosen["rescore"] == RESCORE_AUTO
+        if automatic:
+            own = reranker if isinstance(reranker, BaseReranker) else composed.base
+            chosen["rescore"] = self.automatic_rescorer(own.default_rescorer, options)
+        if chosen["rescore"] not in (None, RESCORE_NONE):
+            rescorer = self._rescorer(chosen, automatic=automatic)
             composed = Rescored(
                 composed,
                 rescorer if states is None else states(rescorer),
                 window=chosen["rescore_window"],
                 weight=chosen["rescore_weight"],
+                questions_only=automatic,
             )
         if chosen["boost"]:
             composed = Boost(
@@ -150,6 +165,17 @@ class Composer:
             composed = MMR(composed, diversity=chosen["diversity"])
         pinned = check_ids("pin", chosen["pin"])
         return Pinned(composed, first=pinned) if pinned else composed
+
+    def automatic_rescorer(self, own: str | None, options: Mapping[str, Any]) -> str | None:
+        """Return the name of the model that rescores where `rescore` is "auto", or None.
+
+        It is the reranker's `own`, where scores are blended by their default weights, and no
+        option trades quality for time: a cascade, a budget or early exit.
+        """
+        if options.get("blend", False) is not True or any(map(options.get, _FASTER)):
+            return None
+        known = self._given is None or own in self._given
+        return own if known else None
 
     def _stack(
         self,
@@ -192,15 +218,20 @@ class Composer:
                 self._stacks[key] = self._build(*key)
             return self._stacks[key]
 
-    def _rescorer(self, chosen: Mapping[str, Any]) -> BaseReranker:
-        """Return the model that rescores, under the policies that every model is under."""
+    def _rescorer(self, chosen: Mapping[str, Any], *, automatic: bool) -> BaseReranker:
+        """Return the model that rescores, under the policies that every model is under.
+
+        If it is `automatic`, its failure is not that of the search.
+        """
         model = chosen["rescore"]
         if not isinstance(model, BaseReranker):
-            names = ("precision", "calibration_pairs")
+            names = () if automatic else ("precision", "calibration_pairs")
             model = self.load(
                 model, timeout=chosen["timeout"], **{name: chosen[name] for name in names}
             )
         policies = {name: chosen[name] for name in _RESCORER_POLICIES}
+        if automatic:
+            policies["on_failure"] = "fallback"
         return self._stack(model, with_defaults(PolicyOptions, policies), None, None)
 
     def _build(

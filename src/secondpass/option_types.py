@@ -171,6 +171,7 @@ class Option:
     - `flags`: the command-line spelling where it is not `--name`, as "--blend/--no-blend".
     - `repeated`: whether the command line takes one value of its list at a time, several times.
     - `absent`: interfaces that do not offer it, with the reason.
+    - `nullable`: whether null switches off what the default has switched on.
     """
 
     default: Any
@@ -180,10 +181,16 @@ class Option:
     flags: tuple[str, ...] = ()
     repeated: bool = False
     absent: Mapping[Interface, str] = field(default_factory=dict)
+    nullable: bool = False
+
+    @property
+    def takes_null(self) -> bool:
+        """Whether None is one of its values."""
+        return self.nullable or self.default is None
 
     def problem(self, value: object) -> str | None:
         """Return why the JSON form of a value cannot be used, or None."""
-        return None if value is None and self.default is None else self.kind.problem(value)
+        return None if value is None and self.takes_null else self.kind.problem(value)
 
 
 @cache
@@ -242,8 +249,9 @@ def check_second_pass(options: type, chosen: Mapping[str, Any], why: str) -> Non
 
 
 def _is_default(option: Option, value: Any) -> bool:
-    # A list may be empty in a form of its own.
-    return bool(value == option.default) or (option.default == () and value == [])
+    # A list may be empty in a form of its own, and None is none where it is not the default.
+    empty = (option.default == () and value == []) or (option.nullable and value is None)
+    return empty or bool(value == option.default)
 
 
 def takes(options: type) -> Callable[[Function], Function]:

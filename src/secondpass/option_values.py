@@ -15,11 +15,14 @@ SPAN_UNITS = ("sentence",)
 BLENDED = ("rerank", "vector", "bm25", "neighbors")
 """The scores that a blend adds up, which are also the names of their weights."""
 
-RESCORE_WINDOW, RESCORE_WEIGHT = 20, 0.5
+RESCORE_WINDOW, RESCORE_WEIGHT = 5, 0.5
 """How many candidates are rescored, and what a standard deviation of that adds at most.
 
-docs/explanation/training-notes.md says how the weight was chosen.
+docs/explanation/training-notes.md says how these were chosen.
 """
+
+RESCORE_AUTO, RESCORE_NONE = "auto", "none"
+"""Values of `rescore` besides the names of models."""
 
 SPAN_FIELDS: Mapping[str, Number | Count | Choice] = {
     "threshold": Number(minimum=0, maximum=1),

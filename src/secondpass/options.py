@@ -25,6 +25,7 @@ from secondpass.option_values import (
     BOOSTS,
     CACHE,
     RERANK,
+    RESCORE_AUTO,
     RESCORE_WEIGHT,
     RESCORE_WINDOW,
     SPAN_FIELDS,
@@ -260,10 +261,12 @@ class PolicyOptions(BoostOptions, total=False):
     rescore: Annotated[
         str | Path | BaseReranker | None,
         Option(
-            None,
-            "Model that reads the candidates ranked first once more, such as a cross-encoder.",
-            Text("the name of a model"),
+            RESCORE_AUTO,
+            "Model that reads the candidates ranked first once more; auto (bundled-full after "
+            "bundled, for questions, where the blend is the default one) or none.",
+            Text('the name of a model, "auto" or "none"'),
             second_pass=True,
+            nullable=True,
         ),
     ]
     rescore_window: Annotated[

@@ -94,6 +94,11 @@ class Reranker(BaseReranker):
         """The fingerprint of the model for cache keys."""
         return self.backend.identity
 
+    @property
+    def default_rescorer(self) -> str | None:
+        """The model that reads its first results again in a search."""
+        return self.backend.default_rescorer
+
     def models_without_instructions(self) -> tuple[str, ...]:
         """Return those of the model and of its policies."""
         return self.backend.models_without_instructions()

@@ -104,9 +104,9 @@ def sharded(
     state.load()
     index = ShardedIndex("docs", indexes.calls)
     indexes.watch(index)
-    search = ShardedSearch(
-        index, state.embedder(), state.model(), {model: state.loaded_model(model)}
-    )
+    models = {name: state.loaded_model(name) for name in settings.loaded_models}
+    search = ShardedSearch(index, state.embedder(), state.model(), models)
+    search.use_models({name: models[name] for name in models if name == settings.rescorer})
     try:
         yield search, transport
     finally:

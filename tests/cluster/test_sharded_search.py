@@ -13,7 +13,14 @@ pytest.importorskip("lancedb", reason="the extra index is not installed")
 from secondpass import Index, Reranker
 from secondpass.errors import FilterError, InputError, RetrieverError
 from secondpass.types import RerankResponse, Status
-from tests.cluster.local_shards import MODEL, documents, make_index, sharded, wait_until
+from tests.cluster.local_shards import (
+    MODEL,
+    WITH_STATES,
+    documents,
+    make_index,
+    sharded,
+    wait_until,
+)
 
 QUERY = "a ship near the harbor"
 # Without a blend, whose scale is that of what was read.
@@ -77,6 +84,20 @@ def test_results_are_those_of_one_index(place: Path, one: Index, shards: int) ->
             search.search(QUERY, filter="no such field = 1")
         with pytest.raises(InputError):
             search.search(QUERY, version=1_000_000)
+
+
+def test_questions_are_read_again_at_the_shards(place: Path) -> None:
+    question = "Where was a ship seen near the bridge?"
+    with sharded(place, 2, model=WITH_STATES) as (search, transport), Index.open(place) as one:
+        found, expected = search.search(question), one.search(question)
+        assert rows(found) == rows(expected)
+        assert any(r.parts["rescore"] > 0 for r in found.results)
+        transport.calls.clear()
+        plain = search.search(question, rescore="none")
+        once = sum(method == "read" for _, method in transport.calls)
+        assert not any("rescore" in r.parts for r in plain.results)
+        search.search(question)
+        assert sum(method == "read" for _, method in transport.calls) > 2 * once
 
 
 def test_what_a_stopped_shard_owns_stays_unread(place: Path) -> None:

@@ -78,7 +78,7 @@ def test_neighbors_are_not_tried_without_probabilities() -> None:
     assert all(v.order != WITH_NEIGHBORS for v in variants)
 
 
-@pytest.mark.parametrize(("knows", "pays"), [(0.9, True), (-1.0, False)])
+@pytest.mark.parametrize(("knows", "pays"), [(0.9, True), (-5.0, False)])
 def test_a_second_reading_is_chosen_where_it_pays(knows: float, pays: bool) -> None:
     data = make_experiment_data(knows=0.5, rescorer_knows=knows)
     tuned = choose_settings(data)

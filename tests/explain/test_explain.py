@@ -13,7 +13,7 @@ from secondpass import BaseReranker, Candidate, Document, Index, InputError, Sco
 from secondpass.explain import Explanation, explain, explain_text
 from secondpass.explain.html import html_page
 from secondpass.explain.terminal import print_explanation
-from secondpass.policies import Blend
+from secondpass.policies import Blend, Rescored
 from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 
@@ -163,7 +163,8 @@ def test_a_counterfactual_is_where_the_changed_text_really_lands(
         c if d is None else replace(c, document=d, bm25=title.bm25, vector=title.vector)
         for c, d in zip(candidates, changed, strict=True)
     ]
-    response = Blend(index.reranker()).rerank(QUERY, swapped)
+    rescored = Rescored(Blend(index.reranker()), index.reranker("bundled-full"))
+    response = rescored.rerank(QUERY, swapped)
     (result,) = (r for r in response.results if r.id == found.document.id)
     assert result.rank == title.rank
     assert result.score == pytest.approx(title.score, abs=1e-3)

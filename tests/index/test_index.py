@@ -61,7 +61,8 @@ def test_a_search_is_retrieved_then_reranked(index: Index) -> None:
         assert 1 <= result.first_stage_rank <= 20
         assert result.first_stage.bm25 is not None
         assert result.first_stage.vector is not None
-        assert set(result.parts) == {"rerank", "vector", "bm25"}
+        assert set(result.parts) == {"rerank", "vector", "bm25", "rescore"}
+        assert result.score == pytest.approx(sum(result.parts.values()))
     assert {"embed", "bm25", "vector", "fusion", "rerank", "total"} <= set(response.timings)
     assert response.usage.documents == 20
 
@@ -116,13 +117,13 @@ def test_blending_can_be_switched_off_and_weighted(index: Index) -> None:
     same = index.search(QUERY, rerank=reranker, blend={"rerank": 1.0}, candidates=10)
     assert [r.id for r in same.results] == [r.id for r in alone.results]
     wrapped = index.search(QUERY, rerank=Blend(reranker), blend=False, candidates=10)
-    default = index.search(QUERY, candidates=10)
+    default = index.search(QUERY, candidates=10, rescore="none")
     assert wrapped.results == default.results
 
 
 def test_neighbors_are_compared_by_the_stored_vectors(index: Index) -> None:
     weights = {"rerank": 1.0, "bm25": 0.3, "neighbors": 0.4}
-    response = index.search(QUERY, blend=weights, candidates=10)
+    response = index.search(QUERY, blend=weights, candidates=10, rescore="none")
     assert response.reason is None
     for result in response.results:
         assert set(result.parts) == set(weights)

@@ -780,7 +780,8 @@ export interface components {
             query: string;
             /**
              * Rescore
-             * @description Model that reads the candidates ranked first once more, such as a cross-encoder.
+             * @description Model that reads the candidates ranked first once more; auto (bundled-full after bundled, for questions, where the blend is the default one) or none.
+             * @default auto
              */
             rescore?: string | null;
             /**
@@ -792,7 +793,7 @@ export interface components {
             /**
              * Rescore Window
              * @description Candidates that are read with rescore, from the first.
-             * @default 20
+             * @default 5
              */
             rescore_window?: number;
             /**
@@ -1626,7 +1627,8 @@ export interface components {
             rerank?: boolean | string;
             /**
              * Rescore
-             * @description Model that reads the candidates ranked first once more, such as a cross-encoder.
+             * @description Model that reads the candidates ranked first once more; auto (bundled-full after bundled, for questions, where the blend is the default one) or none.
+             * @default auto
              */
             rescore?: string | null;
             /**
@@ -1638,7 +1640,7 @@ export interface components {
             /**
              * Rescore Window
              * @description Candidates that are read with rescore, from the first.
-             * @default 20
+             * @default 5
              */
             rescore_window?: number;
             /**
@@ -1883,7 +1885,8 @@ export interface components {
             rerank?: boolean | string;
             /**
              * Rescore
-             * @description Model that reads the candidates ranked first once more, such as a cross-encoder.
+             * @description Model that reads the candidates ranked first once more; auto (bundled-full after bundled, for questions, where the blend is the default one) or none.
+             * @default auto
              */
             rescore?: string | null;
             /**
@@ -1895,7 +1898,7 @@ export interface components {
             /**
              * Rescore Window
              * @description Candidates that are read with rescore, from the first.
-             * @default 20
+             * @default 5
              */
             rescore_window?: number;
             /**

@@ -11,7 +11,12 @@ import typer
 from secondpass.cli import options
 from secondpass.errors import InputError, ReadError
 from secondpass.option_types import declared
-from secondpass.option_values import RESCORE_WEIGHT, RESCORE_WINDOW
+from secondpass.option_values import (
+    RESCORE_AUTO,
+    RESCORE_NONE,
+    RESCORE_WEIGHT,
+    RESCORE_WINDOW,
+)
 from secondpass.options import BoostOptions, PolicyOptions
 
 if TYPE_CHECKING:
@@ -40,8 +45,8 @@ def explain(
         list[str] | None, typer.Option(help=declared(BoostOptions)["boost"].help)
     ] = None,
     rescore: Annotated[
-        str | None, typer.Option(help=declared(PolicyOptions)["rescore"].help)
-    ] = None,
+        str, typer.Option(help=declared(PolicyOptions)["rescore"].help)
+    ] = RESCORE_AUTO,
     rescore_window: Annotated[
         int, typer.Option(help=declared(PolicyOptions)["rescore_window"].help)
     ] = RESCORE_WINDOW,
@@ -72,7 +77,8 @@ def explain(
     from secondpass.reranker import Reranker
 
     if index is None and over is None:
-        for name, given in (("boosts are", boost), ("rescore is", rescore)):
+        rescored = rescore not in (RESCORE_AUTO, RESCORE_NONE)
+        for name, given in (("boosts are", boost), ("rescore is", rescored)):
             if given:
                 raise InputError(
                     f"{name} for the results of a search", fix="Add --index or --over."

@@ -100,7 +100,8 @@ Models = Annotated[
 Rescorers = Annotated[
     list[str],
     typer.Option(
-        help='Models to try that read the first results again, such as "bundled-full".'
+        help="Models to try that read the first results again; auto for those that go with the "
+        "models, none for none."
     ),
 ]
 Measures = Annotated[list[str], typer.Option(help="Measures, as ir-measures names them.")]

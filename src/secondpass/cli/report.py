@@ -10,6 +10,7 @@ import typer
 from secondpass.cli import options
 from secondpass.cli.search_options import LOAD_OPTIONS, chosen_options, takes_options
 from secondpass.evaluate.defaults import DEPTHS
+from secondpass.option_values import RESCORE_AUTO
 from secondpass.options import PolicyOptions
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def report(
     depths: options.Depths = list(DEPTHS),  # noqa: B006
     mode: options.FirstStageMode = "hybrid",
     measure: Annotated[str, typer.Option(help="Measure, as ir-measures names it.")] = "nDCG@10",
-    rescore: options.Rescorers = [],  # noqa: B006
+    rescore: options.Rescorers = [RESCORE_AUTO],  # noqa: B006
     split: options.Split = "test",
     limit: options.Limit = None,
     as_json: options.AsJson = False,

@@ -75,7 +75,7 @@ def search(
         "rerank": False,
     }
     clock = CommandClock()
-    with _opening(index, over, config, chosen) as opened, working("Searching"):
+    with _opening(index, over, config, query, chosen) as opened, working("Searching"):
         clock.opened()
         response = clock.add_to(opened.search(query, **chosen))
         first_stage = opened.search(query, **before) if compare else None
@@ -96,12 +96,19 @@ def search(
 
 @contextmanager
 def _opening(
-    index: str | None, over: str | None, config: Path | None, chosen: dict[str, Any]
+    index: str | None,
+    over: str | None,
+    config: Path | None,
+    query: str,
+    chosen: dict[str, Any],
 ) -> Iterator[Search]:
-    """Open what is searched, and load the bundled reranker if it is the one chosen."""
+    """Open what is searched, and load the bundled models if they are those chosen."""
+    from secondpass.composition import Composer
     from secondpass.index.index import index_engine_loading
     from secondpass.models import BUNDLED
+    from secondpass.option_values import RESCORE_AUTO
     from secondpass.registry import load_reranker
+    from secondpass.rerank.question import is_question
     from secondpass.retrieve.backends.lance.search_import import without_other_packages
 
     if index is None or over is not None:
@@ -111,12 +118,19 @@ def _opening(
     bundled = chosen["rerank"] in BUNDLED
     # Models of others may use any package.
     own = bundled or chosen["rerank"] is False
+    rescorers = {}
     with without_other_packages() if own else nullcontext():
         with no_collection(), index_engine_loading(only_search=own):
             # Only without options of the model: they are applied where it is loaded by name.
             loads = ("early_exit", "precision", "calibration_pairs")
             if bundled and not any(chosen[name] for name in loads):
                 chosen["rerank"] = load_reranker(chosen["rerank"])
+                named = chosen["rerank"].default_rescorer
+                named = Composer().automatic_rescorer(named, chosen)
+                if named and chosen["rescore"] == RESCORE_AUTO and is_question(query):
+                    rescorers[named] = load_reranker(named)
             opening = options.open_source(index, over, config)
         with opening as opened:
+            if rescorers:
+                opened.use_models(rescorers)
             yield opened

@@ -55,6 +55,14 @@ def serve(
             "--weaviate-open", help="Allow requests of Weaviate clients without a key."
         ),
     ] = False,
+    rescore: Annotated[
+        bool,
+        typer.Option(
+            "--rescore/--no-rescore",
+            help="Read the first results of searches again by the model that goes with the "
+            "default one (bundled-full with bundled), where a request does not say.",
+        ),
+    ] = True,
     early_exit: Annotated[
         bool,
         typer.Option(
@@ -175,6 +183,7 @@ def serve(
         keys=keys,
         strict=strict,
         weaviate_open=weaviate_open,
+        rescore=rescore,
         exits=early_exit,
         precision=precision,
         calibration_pairs=calibration_pairs,

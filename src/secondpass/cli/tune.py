@@ -11,6 +11,7 @@ import typer
 from secondpass.cli import options
 from secondpass.cli.search_options import LOAD_OPTIONS, chosen_options, takes_options
 from secondpass.evaluate.defaults import DEPTHS, TOP_K
+from secondpass.option_values import RESCORE_AUTO
 from secondpass.options import PolicyOptions
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def tune(
             help="Whether to also try each model in a cascade with bundled-tiny (slower).",
         ),
     ] = False,
-    rescore: options.Rescorers = [],  # noqa: B006
+    rescore: options.Rescorers = [RESCORE_AUTO],  # noqa: B006
     keep: Annotated[
         float | None,
         typer.Option(

@@ -100,9 +100,10 @@ class ShardedIndexes:
         self.calls.wait(START_SECONDS)
         index = ShardedIndex(key.name, self.calls)
         self.watch(index)
-        models = {name: state.loaded_model(name) for name in state.models}
-        default = models[state.models[0]]
-        return ServedShards(key, ShardedSearch(index, embedder, default, models), place)
+        models = {name: state.loaded_model(name) for name in state.settings.loaded_models}
+        search = ShardedSearch(index, embedder, models[state.models[0]], models)
+        search.use_models(state.rescorer)
+        return ServedShards(key, search, place)
 
     def watch(self, index: ShardedIndex) -> None:
         """Move an index to each new version that the shards have."""

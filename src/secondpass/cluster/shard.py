@@ -272,6 +272,7 @@ def shard_settings(settings: ServerSettings) -> ServerSettings:
     """Return the settings of a shard: the models of a server, and nothing that it serves."""
     return replace(
         settings,
+        models=settings.loaded_models,
         indexes={},
         databases={},
         data=None,

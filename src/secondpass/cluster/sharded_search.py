@@ -65,6 +65,11 @@ class ShardReader(BaseReranker):
         """The weights for a `Blend` that were fitted for the model."""
         return self._here.blend_weights
 
+    @property
+    def default_rescorer(self) -> str | None:
+        """The model that reads its first results again."""
+        return self._here.default_rescorer
+
     def cut_query(self, query: str, max_tokens: int | None) -> QueryCut:
         """Return what the model reads of a query."""
         return self._here.cut_query(query, max_tokens)

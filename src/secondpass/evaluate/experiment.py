@@ -26,6 +26,8 @@ from secondpass.evaluate.variant_builders import (
     rescored_variant,
 )
 from secondpass.evaluate.variants import SearchVariant
+from secondpass.models import RESCORERS
+from secondpass.option_values import RESCORE_AUTO, RESCORE_NONE
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.blend import check_weights, weights_for
 from secondpass.rerank.policies.cascade import Margin, bundled_margin
@@ -54,7 +56,8 @@ class ExperimentData:
       `CascadeSimulation.name`.
     - `cascades`: by model, the cheap stage of its cascade, where cascades are compared.
     - `rescored`: by rescorer, its scores of the passages that come first; latencies with it
-      have the name of `rescored_name`.
+      have the name of `rescored_name`. `automatic`: those of them that "auto" stands for, which
+      read after their own model alone, and for questions alone.
     """
 
     collection: Collection
@@ -68,6 +71,7 @@ class ExperimentData:
     score_kinds: Mapping[str, ScoreKind] = field(default_factory=dict)
     cascades: Mapping[str, CascadeSimulation] = field(default_factory=dict)
     rescored: Mapping[str, ScoresByQuery] = field(default_factory=dict)
+    automatic: frozenset[str] = frozenset()
 
     def latency_ms(
         self, mode: str, model: str | None = None, depth: int = 0, *, neighbors: bool = False
@@ -86,7 +90,7 @@ def collect(
     depths: Sequence[int] = DEPTHS,
     first_stages: Sequence[tuple[str, str]] = (("hybrid", "rrf"),),
     cascade: bool = False,
-    rescore: Sequence[Rerank] = (),
+    rescore: Sequence[Rerank] = (RESCORE_AUTO,),
     progress: Progress | None = None,
 ) -> ExperimentData:
     """Retrieve, score and time the queries of a collection on an index or a database.
@@ -95,7 +99,8 @@ def collect(
     and candidate is scored once by each model, whatever the depth. With `cascade`, the
     bundled cheap model scores them too, and each model that has a margin for it is timed
     behind it. The models of `rescore` read what comes first in the default blend of each model,
-    at each depth. Raises InputError for fewer than 10 queries (fitting and evaluating need some
+    at each depth; "auto" stands for those that go with the models, "none" for none. Raises
+    InputError for fewer than 10 queries (fitting and evaluating need some
     each), no depth, ids of which none is in the index, or an impossible cascade.
     """
     depths = check_depths(depths)
@@ -154,20 +159,25 @@ def collect(
             )
     weights = {name: check_weights(weights_for(r)) for name, r in rerankers.items()}
     first_ids: Mapping[str, Sequence[str]] = {}
-    if rescore:
+    rescorers, automatic = _load_rescorers(index, rescore, rerankers)
+    if rescorers:
         models_scores = [(pairs[name].scores, weights[name]) for name in rerankers]
         first_ids = passages_to_rescore(
             collection.queries, first_stage.rankings, searches, models_scores
         )
     rescored: dict[str, ScoresByQuery] = {}
-    for rescorer in map(index.reranker, rescore):
-        rescored[rescorer.model] = score(
-            rescorer, first_ids, one_window(ScoringOptions())
-        ).scores
+    for named, rescorer in rescorers.items():
+        rescored[named] = score(rescorer, first_ids, one_window(ScoringOptions())).scores
+        composer = Composer()
+        composer.use_models({named: rescorer})
         for name, reranker in rerankers.items():
-            timed[rescored_name(name, rescorer.model)] = Composer().compose(
-                reranker, {"rescore": rescorer}
-            )
+            if named not in automatic:
+                how: dict[str, object] = {"rescore": rescorer}
+            elif reranker.default_rescorer == named:
+                how = {"rescore": RESCORE_AUTO, "blend": True}
+            else:
+                continue
+            timed[rescored_name(name, named)] = composer.compose(reranker, how)
     modes = index.retriever.modes or ("hybrid",)
     latencies = measure_latency(
         index,
@@ -190,6 +200,7 @@ def collect(
         {name: scored.kind for name, scored in pairs.items()},
         cascades,
         rescored,
+        automatic,
     )
 
 
@@ -219,6 +230,7 @@ def rescored_variants(
             default_weights=data.blend_weights[model],
             rescorer=rescorer,
             rescored=scores,
+            automatic=rescorer in data.automatic,
             mode=mode,
             depth=depth,
             latency_ms=data.latency_ms(mode, rescored_name(model, rescorer), depth),
@@ -226,7 +238,21 @@ def rescored_variants(
             probabilities=data.probabilities.get(model),
         )
         for rescorer, scores in data.rescored.items()
+        if rescorer not in data.automatic or RESCORERS.get(model) == rescorer
     ]
+
+
+def _load_rescorers(
+    index: Search, rescore: Sequence[Rerank], rerankers: Mapping[str, BaseReranker]
+) -> tuple[dict[str, BaseReranker], frozenset[str]]:
+    """Return the rescorers by name, and those that only "auto" stands for."""
+    asked = [r for r in rescore if r not in (RESCORE_AUTO, RESCORE_NONE)]
+    named = {r.model: r for r in map(index.reranker, asked)}
+    own: set[str] = set()
+    if RESCORE_AUTO in rescore:
+        own = {r.default_rescorer for r in rerankers.values() if r.default_rescorer is not None}
+    automatic = frozenset(own - named.keys())
+    return named | {name: index.reranker(name) for name in sorted(automatic)}, automatic
 
 
 def _margins(

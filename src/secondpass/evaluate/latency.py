@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from secondpass.option_values import RESCORE_NONE
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.blend import neighbor_part
 
@@ -89,7 +90,12 @@ def measure_latency(
 
     def reranked_search(model: BaseReranker, depth: int) -> Callable[[str], float]:
         return lambda query: index.search(
-            query, mode=modes[0], candidates=depth, rerank=model, return_documents=False
+            query,
+            mode=modes[0],
+            candidates=depth,
+            rerank=model,
+            rescore=RESCORE_NONE,
+            return_documents=False,
         ).timings["rerank"]
 
     def neighbors_of(depth: int) -> Callable[[str], float]:

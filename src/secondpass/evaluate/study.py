@@ -37,6 +37,7 @@ from secondpass.evaluate.variant_builders import (
     reranked_variants,
 )
 from secondpass.evaluate.variants import RankedIds, SearchVariant, Settings
+from secondpass.option_values import RESCORE_AUTO
 
 if TYPE_CHECKING:
     from secondpass.index.search import Search
@@ -168,15 +169,16 @@ def run_study(
     depths: Sequence[int] = DEPTHS,
     mode: str = "hybrid",
     measure: str = "nDCG@10",
-    rescore: Sequence[Rerank] = (),
+    rescore: Sequence[Rerank] = (RESCORE_AUTO,),
     progress: Progress | None = None,
 ) -> Study:
     """Study on an index whether reranking pays.
 
     `mode` is the first pass whose candidates are reranked; `measure` a name of
     ir-measures. Every pair of query and candidate is scored once by each model; the models of
-    `rescore` are tried for reading the first candidates again. Raises InputError for fewer
-    than 10 queries, no depth, or ids of which none is in the index.
+    `rescore` are tried for reading the first candidates again, "auto" for those that go with
+    the models. Raises InputError for fewer than 10 queries, no depth, or ids of which none is
+    in the index.
     """
     # An unknown measure fails before the long work.
     Objective(collection.qrels, measure)

@@ -36,6 +36,8 @@ from secondpass.evaluate.variant_builders import (
     reranked_variants,
 )
 from secondpass.evaluate.variants import SearchVariant, Settings
+from secondpass.models import RESCORERS
+from secondpass.option_values import RESCORE_AUTO
 from secondpass.rerank.inputs import require_count
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def tune(
     models: Sequence[Rerank] = ("bundled",),
     depths: Sequence[int] = DEPTHS,
     cascade: bool = False,
-    rescore: Sequence[Rerank] = (),
+    rescore: Sequence[Rerank] = (RESCORE_AUTO,),
     keep: float | None = None,
     top_k: int = TOP_K,
     calibration: str | Path | Calibration | None = None,
@@ -104,7 +106,8 @@ def tune(
     - `max_latency_ms` limits the median of a search, measured on this machine; `maximize`
       is a name of ir-measures (`maximise` is the deprecated spelling).
     - `cascade`: whether the cheap bundled model before each model is tried too.
-    - `rescore`: models that are tried for reading the first candidates again.
+    - `rescore`: models that are tried for reading the first candidates again, "auto" for those
+      that go with the models.
     - `keep`: choose the highest `min_probability` that keeps this share of the relevant
       results among the first `top_k`, above 0 and below 1; None for no threshold.
     - `calibration`: for the only one of `models`, whose probabilities it computes.
@@ -271,7 +274,19 @@ def list_variants(data: ExperimentData, objective: Objective) -> list[SearchVari
 
 
 def _default_variant(variants: Sequence[SearchVariant], data: ExperimentData) -> SearchVariant:
-    """Return the variant nearest to a search without arguments: a blend of 50 candidates."""
+    """Return the variant nearest to a search without arguments: a blend of 50 candidates.
+
+    Where the model that rescores by default was tried, it is the one with it.
+    """
     depth = min(data.depths, key=lambda d: (abs(d - _DEFAULT_CANDIDATES), d))
     blends = [v for v in variants if v.order == "blend" and v.depth == depth]
-    return blends[0] if blends else variants[0]
+    if not blends:
+        return variants[0]
+    rescorer = RESCORERS.get(str(blends[0].model))
+    rescored = [
+        v
+        for v in variants
+        if v.rescorer is not None
+        and (v.rescorer, v.model, v.depth) == (rescorer, blends[0].model, depth)
+    ]
+    return (rescored or blends)[0]

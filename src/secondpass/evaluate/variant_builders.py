@@ -25,8 +25,15 @@ from secondpass.evaluate.score_matrix import (
     ranked_probabilities,
 )
 from secondpass.evaluate.variants import SearchVariant, Settings
-from secondpass.option_values import RESCORE_WEIGHT, RESCORE_WINDOW
+from secondpass.models import RESCORERS
+from secondpass.option_values import (
+    RESCORE_AUTO,
+    RESCORE_NONE,
+    RESCORE_WEIGHT,
+    RESCORE_WINDOW,
+)
 from secondpass.rerank.policies.rescore import weight_share
+from secondpass.rerank.question import is_question
 from secondpass.retrieve.fusion import METHODS, fuse
 
 BM25_SHARES = tuple(i / 20 for i in range(21))
@@ -228,6 +235,7 @@ def rescored_variant(
     default_weights: Mapping[str, float],
     rescorer: str,
     rescored: ScoresByQuery,
+    automatic: bool = False,
     mode: str,
     depth: int,
     latency_ms: float,
@@ -236,8 +244,8 @@ def rescored_variant(
 ) -> SearchVariant:
     """Return a reranker with the default blend, whose first candidates are read again.
 
-    `rescored` are the rescorer's scores of at least `passages_to_rescore`. Several weights are
-    tried, the default one first.
+    `rescored` are the rescorer's scores of at least `passages_to_rescore`. An `automatic` one
+    reads for questions alone. Several weights are tried, the default one first.
     """
     candidates = {q: rankings[q].candidates(mode, depth, fusion) for q in queries}
     matrix = build_score_matrix(queries, candidates, scores, qrels)
@@ -248,7 +256,8 @@ def rescored_variant(
     ]
     given = {} if probabilities is None else probabilities
     known = [[given.get(q, {}).get(c.id) for c in candidates[q]] for q in queries]
-    shares = [weight_share(row) for row in known]
+    reads = [not automatic or is_question(text) for text in queries.values()]
+    shares = [weight_share(row) * read for row, read in zip(known, reads, strict=True)]
 
     def changed(setting: int) -> FloatArray:
         weight = RESCORE_WEIGHTS[setting]
@@ -257,10 +266,10 @@ def rescored_variant(
     base = {
         **_settings(model, mode, depth, fusion),
         "blend": True,
-        "rescore": rescorer,
+        "rescore": RESCORE_AUTO if automatic else rescorer,
         "rescore_window": RESCORE_WINDOW,
     }
-    order = f"blend, rescored by {rescorer}"
+    order = f"blend, {'questions ' * automatic}rescored by {rescorer}"
     return SearchVariant(
         f"{model}, {_describe(mode, depth, fusion)}, {order}",
         [{**base, "rescore_weight": weight} for weight in RESCORE_WEIGHTS],
@@ -341,6 +350,9 @@ def _settings(model: str, mode: str, depth: int, fusion: str) -> Settings:
     settings = {"mode": mode, "candidates": depth, "rerank": model}
     if mode == "hybrid" and fusion != "rrf":
         settings["fusion"] = fusion
+    if model in RESCORERS:
+        # The default would read the first candidates again.
+        settings["rescore"] = RESCORE_NONE
     return settings
 
 

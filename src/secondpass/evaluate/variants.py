@@ -28,7 +28,8 @@ class SearchVariant:
     - `settings`: the arguments of `Index.search` for each; the first is the default.
     - `latency_ms`: milliseconds of a search, the first pass included.
     - `order`: "as found", "fusion", "blend", "alone", "tuned blend", "tuned blend with
-      neighbors" or "blend, rescored by" a model, which is `rescorer`.
+      neighbors" or "blend, rescored by" or "blend, questions rescored by" a model, which is
+      `rescorer`.
     - `ranked_ids`: returns the ranked ids of every query under a setting.
     - `ranked_probabilities`: returns the results with their probabilities; None without a
       second pass.

@@ -45,13 +45,14 @@ class KnownScores(RerankerWrapper):
 
 
 class RememberedScores(RerankerWrapper):
-    """A reranker that reads each document once, for one query.
+    """A reranker that reads each document once, by its `fields`, for one query.
 
     Where it scores whole lists, or another one stands in for it, it reads all of them again.
     """
 
-    def __init__(self, reranker: BaseReranker) -> None:
+    def __init__(self, reranker: BaseReranker, fields: tuple[str, ...] | None = None) -> None:
         super().__init__(reranker)
+        self._fields = fields
         # By identity: documents with lists or objects as metadata have no hash.
         self._known: dict[int, tuple[Document, Score]] = {}
         self._last: Scored | None = None
@@ -60,6 +61,7 @@ class RememberedScores(RerankerWrapper):
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Return the scores, of which those of documents that were read before are known."""
+        options = replace(options, fields=self._fields)
         missing = [c for c in candidates if id(c.document) not in self._known]
         if missing or self._last is None:
             scored = self.reranker.score(query, missing, options)

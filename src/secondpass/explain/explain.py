@@ -27,7 +27,11 @@ from secondpass.explain.occlusion import (
 )
 from secondpass.explain.types import Explanation, Faithfulness, Match, ScoredWindow, Span
 from secondpass.index.search import Search
-from secondpass.option_values import RESCORE_WEIGHT, RESCORE_WINDOW
+from secondpass.option_values import (
+    RESCORE_AUTO,
+    RESCORE_WEIGHT,
+    RESCORE_WINDOW,
+)
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import (
     DocumentLike,
@@ -35,6 +39,7 @@ from secondpass.rerank.inputs import (
     check_query,
     to_candidates,
 )
+from secondpass.rerank.question import is_question
 from secondpass.rerank.score import Score
 from secondpass.rerank.scoring_options import ScoringOptions, field_text
 from secondpass.retrieve.bm25 import Analyzer, TermScore, fit_bm25
@@ -57,7 +62,7 @@ def explain(
     candidates: int = 50,
     blend: BlendOption = True,
     boost: Sequence[BoostLike] = (),
-    rescore: str | Path | BaseReranker | None = None,
+    rescore: str | Path | BaseReranker | None = RESCORE_AUTO,
     rescore_window: int = RESCORE_WINDOW,
     rescore_weight: float = RESCORE_WEIGHT,
     fields: Sequence[str] | None = None,
@@ -67,19 +72,22 @@ def explain(
 
     `document` is the id of a document, of which the best passage is explained, or else of a
     passage. The other arguments are those of `Index.search`; groups, pins and diversity are
-    left out. With `rescore`, `parts` has what it adds, and it reads changed documents, too; the
-    contributions of words are those to the first reranker's score. `seed` is for the random
-    spans that the top ones are compared with. With `fields`, the explanation has the rank that
-    the document would have without each of them. Over a database, only a candidate can be
-    explained, and what each word adds to its keyword score is not known. Raises `InputError`
-    for an id that the index does not have, or that is not among the candidates, and a field
-    that no candidate has.
+    left out. Where a model rescores, `parts` has what it adds, and it reads changed documents,
+    too; the contributions of words are those to the first reranker's score. `seed` is for the
+    random spans that the top ones are compared with. With `fields`, the explanation has the
+    rank that the document would have without each of them. Over a database, only a candidate
+    can be explained, and what each word adds to its keyword score is not known. Raises
+    `InputError` for an id that the index does not have, or that is not among the candidates,
+    and a field that no candidate has.
     """
     query = check_query(query)
     options = ScoringOptions(check_fields(fields))
     reranker = index.reranker(rerank)
     rules, composer = parse_boosts(boost), Composer()
-    rescorer = None if rescore is None else RememberedScores(index.reranker(rescore))
+    found_rescorer = index.rescorer(rerank=rerank, blend=blend, rescore=rescore)
+    rescorer = None
+    if found_rescorer is not None and (rescore != RESCORE_AUTO or is_question(query)):
+        rescorer = RememberedScores(found_rescorer, options.fields)
 
     def policies(known: BaseReranker) -> BaseReranker:
         chosen = {

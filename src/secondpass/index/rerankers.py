@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from secondpass.composition import Composer
 from secondpass.index.precompute import is_precomputed
 from secondpass.option_types import declared
+from secondpass.option_values import RESCORE_AUTO, RESCORE_NONE
 from secondpass.options import PolicyOptions, Rerank
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.boost_values import Matches
@@ -45,6 +46,10 @@ class SearchRerankers:
         self._own: BaseReranker | str | Path = DEFAULT if own is None else own
         self._composer = Composer()
 
+    def use_models(self, models: Mapping[str, BaseReranker]) -> None:
+        """Use these rerankers for their names from now on, and no others for "auto"."""
+        self._composer.use_models(models)
+
     @property
     def loaded(self) -> int:
         """How many models were loaded by name."""
@@ -56,6 +61,17 @@ class SearchRerankers:
         if isinstance(chosen, BaseReranker):
             return chosen
         return self._composer.load(str(chosen))
+
+    def find_rescorer(self, options: Mapping[str, Any]) -> BaseReranker | None:
+        """Return what rescores by the options `rerank`, `blend` and `rescore`; None for none.
+
+        It uses the stored states, where there are some.
+        """
+        rescore = options["rescore"]
+        if rescore == RESCORE_AUTO:
+            own = self.load(options["rerank"]).default_rescorer
+            rescore = self._composer.automatic_rescorer(own, options)
+        return None if rescore in (None, RESCORE_NONE) else self.load_with_states(rescore)
 
     def load_with_states(self, rerank: Rerank) -> BaseReranker:
         """Return a reranker as `load` does; it uses the stored states, where there are some."""

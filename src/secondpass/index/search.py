@@ -24,6 +24,7 @@ from secondpass.index.capabilities import (
 from secondpass.index.placement import check_placement
 from secondpass.index.rounds import BestOfQueries, ReadOnce, reads_in_rounds
 from secondpass.option_types import check_second_pass, declared, takes, with_defaults
+from secondpass.option_values import RESCORE_NONE
 from secondpass.options import Rerank, RerankOptions, SearchOptions
 from secondpass.rerank.base import BaseReranker, too_long
 from secondpass.rerank.inputs import (
@@ -294,6 +295,14 @@ class Search:
             raise InputError("False names no reranker")
         return self._rerankers.load_with_states(rerank)
 
+    def rescorer(self, **options: Any) -> BaseReranker | None:
+        """Return what rescores by the options `rerank`, `blend` and `rescore` of `search`."""
+        return self._rerankers.find_rescorer(options)
+
+    def use_models(self, models: Mapping[str, BaseReranker]) -> None:
+        """Use these rerankers for their names, and no others where `rescore` is "auto"."""
+        self._rerankers.use_models(models)
+
     def answer(self, query: str, **options: Unpack[AnswerOptions]) -> Answer:
         """Answer a question from search results, with numbered citations.
 
@@ -433,6 +442,8 @@ def _check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     check_chain(chosen["chain"])
     check_on_failure(chosen["on_failure"])
     check_placement(chosen)
+    if chosen["rescore"] == RESCORE_NONE:
+        chosen["rescore"] = None
     check_count("feedback", chosen["feedback"])
     for name in ("variant_scores", "adaptive"):
         why = declared(SearchOptions)[name].problem(chosen[name])

@@ -8,6 +8,10 @@ BUNDLED = ("bundled", "bundled-tiny", "bundled-full", "bundled-embedder")
 """The names of the bundled models; the first is the default reranker."""
 
 
+RESCORERS = {"bundled": "bundled-full"}
+"""Which model reads the first results of another one again, where a search leaves that open."""
+
+
 def bundled_path(name: str) -> Path:
     """Return the folder of a bundled model."""
     return Path(__file__).parent / name

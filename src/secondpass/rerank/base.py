@@ -103,6 +103,14 @@ class BaseReranker(ABC):
         """The weights for a `Blend` that were fitted for this model; None where none were."""
         return None
 
+    @property
+    def default_rescorer(self) -> str | None:
+        """The model that reads the first results of this one again in a search, or None.
+
+        It is used where the option `rescore` is "auto". Policies that change scores have none.
+        """
+        return None
+
     def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> BaseReranker:
         """Return this reranker with every backend inside replaced by `function(backend)`.
 

@@ -71,12 +71,14 @@ class ServedIndex:
         metadata: Mapping[str, Any],
         embedder: Embedder,
         reranker: BaseReranker,
+        rescorer: Mapping[str, BaseReranker],
         queue: WorkQueue,
     ) -> None:
         self.key = key
         self.metadata = dict(metadata)
         self._file, self._path = file, index
         self._embedder, self._reranker, self._queue = embedder, reranker, queue
+        self._rescorer = rescorer
         self._index: Index | None = None
         self._lock = threading.Lock()
 
@@ -154,6 +156,7 @@ class ServedIndex:
                     reranker=self._reranker,
                     **options,
                 )
+                self._index.use_models(self._rescorer)
             return self._index
 
     def add(
@@ -262,6 +265,7 @@ class IndexCatalog:
     `data` is the folder of those that clients create; None where they may create none.
     `served` are the indexes that the server was started with, and `databases` the URLs of what
     is searched like them: they belong to the tenant "default" and are not deleted.
+    `rescorer`: by its name, what rescores searches; None for nothing.
     `open_served`: makes the former, where they are not opened in this process. Safe to use from
     several threads at once.
     """
@@ -274,13 +278,17 @@ class IndexCatalog:
         *,
         embedder: Embedder,
         reranker: BaseReranker,
+        rescorer: Mapping[str, BaseReranker] | None = None,
         queue: WorkQueue,
         open_served: OpenServed | None = None,
     ) -> None:
         self._data = data
         self._models: dict[str, Any] = {
-            "embedder": embedder, "reranker": reranker, "queue": queue
-        }  # fmt: skip
+            "embedder": embedder,
+            "reranker": reranker,
+            "rescorer": rescorer or {},
+            "queue": queue,
+        }
         self._lock = threading.RLock()
         self._indexes: dict[IndexKey, ServedIndex] = {}
         for name, path in served.items():
@@ -292,7 +300,9 @@ class IndexCatalog:
             )
         for name, url in (databases or {}).items():
             key = IndexKey(TENANT, DEFAULT_NAMESPACE, name)
-            database = Database(name, url, embedder=embedder, reranker=reranker)
+            database = Database(
+                name, url, embedder=embedder, reranker=reranker, rescorer=rescorer or {}
+            )
             self._indexes[key] = ServedDatabase(key, database)
         self._served = frozenset(self._indexes)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from secondpass.errors import InputError
+from secondpass.models import RESCORERS
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _POSITIVE = (
@@ -32,6 +33,8 @@ class ServerSettings:
     - `indexes`: folders or URLs of indexes to search, by name; the first is the default.
       `databases`: URLs of databases to search like indexes, by name. `data`: a folder for
       indexes that clients create, None where they may create none.
+    - `rescore`: whether the first results of searches are read again where a request does not
+      say, by the model that goes with the default one.
     - `exits`: whether models stop early on candidates that cannot be in the top k.
     - `precision`, `calibration_pairs`: how models are loaded, as of `Reranker`; None for the
       files as they are.
@@ -63,6 +66,7 @@ class ServerSettings:
     port: int = 8080
     keys: Path | None = None
     strict: bool = False
+    rescore: bool = True
     exits: bool = False
     precision: str | None = None
     calibration_pairs: Path | None = None
@@ -80,6 +84,20 @@ class ServerSettings:
     keep_alive: int = 75
     weaviate_open: bool = False
     grpc_port: int | None = None
+
+    @property
+    def rescorer(self) -> str | None:
+        """The model that rescores searches where a request does not say; None for none."""
+        searches = self.indexes or self.databases or self.data is not None
+        if not self.rescore or self.exits or not searches:
+            return None
+        return RESCORERS.get(self.models[0])
+
+    @property
+    def loaded_models(self) -> list[str]:
+        """The models that are served, and the one that rescores."""
+        also = () if self.rescorer is None else (self.rescorer,)
+        return list(dict.fromkeys((*self.models, *also)))
 
     def __post_init__(self) -> None:
         if not self.models:

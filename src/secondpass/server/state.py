@@ -125,6 +125,17 @@ class ServerState:
         return self._active.total()
 
     @property
+    def rescorers(self) -> Mapping[str, BaseReranker]:
+        """The rerankers that a search can be rescored by, by name."""
+        return {name: self._models[name] for name in self.settings.loaded_models}
+
+    @property
+    def rescorer(self) -> Mapping[str, BaseReranker]:
+        """What rescores searches where a request does not say, by its name; {} for nothing."""
+        name = self.settings.rescorer
+        return {} if name is None else {name: self._models[name]}
+
+    @property
     def default_model(self) -> BaseReranker:
         """The backend of the default reranker, for what it says of itself."""
         return self._models[self.models[0]].base
@@ -136,12 +147,14 @@ class ServerState:
         """
         if self.ready:
             return
-        for name in self.settings.models:
+        for name in self.settings.loaded_models:
             loading: Any = {
                 "early_exit": self.settings.exits,
                 "precision": self.settings.precision,
                 "calibration_pairs": self.settings.calibration_pairs,
             }
+            if name not in self.settings.models:
+                loading = {}
             reranker = Reranker(name, threads=self.settings.threads, **loading)
             if not reranker.base.runs_here:
                 self._models[name] = self._cached(reranker)
@@ -222,6 +235,7 @@ class ServerState:
             self.settings.databases,
             embedder=embedder,
             reranker=self._models[self.models[0]],
+            rescorer=self.rescorer,
             queue=self.queue,
             open_served=None if elsewhere is None else open_elsewhere,
         )
@@ -320,12 +334,12 @@ class ServerState:
         `strict`.
         """
         self.check_ready()
-        if name is not None and name in self._models:
+        if name is not None and name in self.models:
             return self._models[name]
-        for served, reranker in self._models.items():
+        for served in self.models:
             repository, at, _ = served.partition("@")
             if at and repository == name:
-                return reranker
+                return self._models[served]
         if name is not None and self.settings.strict:
             known = ", ".join(self.models)
             raise HttpError(404, "unknown model", f"there is no model {name!r}, but {known}")

@@ -51,6 +51,11 @@ class Calibrated(RerankerWrapper):
         self.calibration = calibration
 
     @property
+    def default_rescorer(self) -> str | None:
+        """The model that reads the first results of the wrapped reranker again."""
+        return self.reranker.default_rescorer
+
+    @property
     def identity(self) -> str | None:
         """The fingerprint of the wrapped reranker and the calibration."""
         inner = self.reranker.identity

@@ -138,6 +138,11 @@ class Cached(RerankerWrapper):
         """The fingerprint of the wrapped reranker."""
         return self._identity
 
+    @property
+    def default_rescorer(self) -> str | None:
+        """The model that reads the first results of the wrapped reranker again."""
+        return self.reranker.default_rescorer
+
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:

@@ -14,6 +14,7 @@ from secondpass.inference.query_cut import QueryCut, cut_model_query
 from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
 from secondpass.inference.token_encoder import open_encoder
 from secondpass.inference.tokenizer import TokenSequence
+from secondpass.models import RESCORERS, bundled_path
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.early_exit import can_reach_top, early_exit_unsupported, lower_below
@@ -133,6 +134,17 @@ class PrecomputedReranker(BaseReranker):
     def blend_weights(self) -> Mapping[str, float] | None:
         """The weights for a `Blend`, from the manifest."""
         return self._blend
+
+    @property
+    def default_rescorer(self) -> str | None:
+        """The model that was trained to read its first results again.
+
+        None of models that are not bundled, and with early exit, which is there for its speed.
+        """
+        path = self.folder.path
+        if self._exit is not None or path != bundled_path(path.name):
+            return None
+        return RESCORERS.get(path.name)
 
     @property
     def identity(self) -> str:

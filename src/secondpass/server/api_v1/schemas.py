@@ -71,7 +71,7 @@ def _option_type(option: Option) -> Any:
         return value
 
     schema: dict[str, Any] = {**option.kind.schema}
-    if option.default is None:
+    if option.takes_null:
         schema = {"anyOf": [schema, {"type": "null"}]}
     described = {**schema, "description": option.help, "default": option.default}
     return Annotated[Any, AfterValidator(check), WithJsonSchema(described)]

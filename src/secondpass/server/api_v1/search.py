@@ -13,6 +13,7 @@ from secondpass.answer import Answer, AnswerStream, Passage, stream_answer
 from secondpass.answer.answer import MIN_PROBABILITY, AnswerContext
 from secondpass.errors import InputError, nearest
 from secondpass.option_types import offered
+from secondpass.option_values import RESCORE_AUTO, RESCORE_NONE
 from secondpass.options import PlacementOptions, SearchOptions
 from secondpass.server.api_v1.responses import (
     Ranking,
@@ -33,6 +34,9 @@ from secondpass.server.api_v1.schemas import (
 from secondpass.server.request_handler import RequestHandler
 from secondpass.server.state import ServerState
 from secondpass.server.streaming import EventStream, data
+
+_NOT_ASKED = (None, RESCORE_AUTO, RESCORE_NONE)
+"""The values of `rescore` that name no model."""
 
 SearchBody = body_with_options(
     "SearchBody",
@@ -177,8 +181,9 @@ def count_candidates(options: Mapping[str, Any]) -> int:
 
 
 def count_rescored(options: Mapping[str, Any]) -> int:
-    """Return how many documents the options of a search ask to read again."""
-    return int(options["rescore_window"]) if options.get("rescore") is not None else 0
+    """Return how many documents the options of a search ask to read again; none for "auto"."""
+    asked = options.get("rescore") not in _NOT_ASKED
+    return int(options["rescore_window"]) if asked else 0
 
 
 def find_models(state: ServerState, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,15 +193,19 @@ def find_models(state: ServerState, options: Mapping[str, Any]) -> dict[str, Any
     other unknown names, would read everything twice.
     """
     rerank, rescore = options["rerank"], options["rescore"]
-    if rescore is not None and rescore not in state.models:
+    if rescore in _NOT_ASKED:
+        reader = rescore
+    elif rescore in state.rescorers:
+        reader = state.rescorers[rescore]
+    else:
         raise InputError(
             f"The model {rescore!r} is not served",
             where="rescore",
-            fix=nearest(str(rescore), state.models),
+            fix=nearest(str(rescore), state.rescorers),
         )
     return {
         "rerank": state.model(rerank) if isinstance(rerank, str) else rerank,
-        "rescore": None if rescore is None else state.model(rescore),
+        "rescore": reader,
     }
 
 

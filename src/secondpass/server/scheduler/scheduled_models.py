@@ -200,6 +200,11 @@ class ScheduledReranker(RerankerWrapper):
         """The identity of the wrapped reranker: the queue changes no score."""
         return self.reranker.identity
 
+    @property
+    def default_rescorer(self) -> str | None:
+        """The model that reads the first results of the wrapped reranker again."""
+        return self.reranker.default_rescorer
+
     def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> BaseReranker:
         """Return a copy with the backends inside replaced; one that runs elsewhere unqueued."""
         twin = super().map_base(function)
