@@ -5,7 +5,8 @@
     python benchmarks/pays.py --no-time --write        # without timing searches
 
 Candidates and pair scores are those of .cache/quality; what shallow depths need besides is
-scored now and cached there. Of squad-dev the first 100 questions are used.
+scored now and cached there. Of squad-dev the first 300 questions are used. As in
+`secondpass report`, the reading of questions by `bundled-full` is one of the variants.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ from quality import CACHE, load_candidates
 from secondpass import Embedder, Reranker, ScoreKind, SecondpassError
 from secondpass.evaluate.collection import Collection as Judged
 from secondpass.evaluate.defaults import DEPTHS
-from secondpass.evaluate.experiment import ExperimentData
+from secondpass.evaluate.experiment import (
+    ExperimentData,
+    rescored_for_questions,
+    rescored_name,
+)
 from secondpass.evaluate.first_stage import (
     FirstStageCandidate,
     FirstStageRankings,
@@ -49,14 +54,16 @@ from secondpass.evaluate.report.number_format import (
 from secondpass.evaluate.report.svg import standalone_svg
 from secondpass.evaluate.report.text import describe_variant, headline
 from secondpass.evaluate.study import Study, analyze
-from secondpass.evaluate.variant_builders import passages_to_score
-from secondpass.models import bundled_path
+from secondpass.evaluate.variant_builders import passages_to_rescore, passages_to_score
+from secondpass.models import RESCORERS, bundled_path
 from secondpass.rerank.policies.blend import Blend
+from secondpass.rerank.policies.rescore import one_window
+from secondpass.rerank.scoring_options import ScoringOptions
 
 PAGE = ROOT / "docs" / "explanation" / "does-reranking-pay.md"
 FOLDER = PAGE.with_suffix("")
 BEGIN, END = "<!-- report: begin -->", "<!-- report: end -->"
-LIMITS = {"squad-dev": 100}
+LIMITS = {"squad-dev": 300}
 DEPTH = 100
 
 
@@ -76,12 +83,22 @@ def load_experiment(
         for query, stages in candidates.items()
     }
     mode = "hybrid" if settings.candidates_file is None else "bm25"
-    documents = passages_to_score(
-        collection.queries, rankings, [(mode, depth, "rrf") for depth in DEPTHS]
-    )
+    searches = [(mode, depth, "rrf") for depth in DEPTHS]
+    documents = passages_to_score(collection.queries, rankings, searches)
     cache = PairScoreCache(CACHE / "scores.sqlite")
     scores = {
         m: PairScorer(m, cache, states=CACHE).score(collection, documents) for m in models
+    }
+    weights = {m: Blend(Reranker(m)).weights for m in models}
+    rescorers = {RESCORERS[m] for m in models if m in RESCORERS}
+    first_ids = passages_to_rescore(
+        collection.queries, rankings, searches, [(scores[m], weights[m]) for m in models]
+    )
+    rescored = {
+        r: PairScorer(r, cache, options=one_window(ScoringOptions())).score(
+            collection, first_ids
+        )
+        for r in rescorers
     }
     cache.close()
     latencies = None
@@ -92,7 +109,7 @@ def load_experiment(
         FirstStageRuns(rankings, {str(d.id): d for d in collection.documents}, DEPTH),
         DEPTHS,
         scores,
-        {m: Blend(Reranker(m)).weights for m in models},
+        weights,
         latencies,
         probabilities={
             m: logit_probabilities(model_scores)
@@ -100,6 +117,8 @@ def load_experiment(
             if gives_logits(m)
         },
         score_kinds={m: ScoreKind.LOGIT for m in models if gives_logits(m)},
+        rescored=rescored,
+        automatic=frozenset(rescorers),
     )
 
 
@@ -112,6 +131,11 @@ def _measure_latency(
 ) -> Latencies:
     with open_index(collection, embedder, CACHE / f"{collection.name}-{key}") as index:
         rerankers = {m: index.reranker(m) for m in models}
+        for model in models:
+            if (name := RESCORERS.get(model)) is not None:
+                rerankers[rescored_name(model, name)] = rescored_for_questions(
+                    rerankers[model], index.reranker(name)
+                )
         modes = ("hybrid", "bm25", "vector")
         questions = list(collection.queries.values())
         with console.status(f"{collection.name}: timing"):

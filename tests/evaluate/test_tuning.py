@@ -10,12 +10,13 @@ import pytest
 
 from secondpass import Index, InputError
 from secondpass.evaluate import Collection, tune
-from secondpass.evaluate.experiment import collect
+from secondpass.evaluate.experiment import collect, rescored_variants
 from secondpass.evaluate.report.text import headline, summary_sentences
 from secondpass.evaluate.score_matrix import Objective
 from secondpass.evaluate.study import analyze
 from secondpass.evaluate.tuning import FIRST_STAGES, choose_settings, list_variants
 from secondpass.evaluate.variant_builders import WITH_NEIGHBORS
+from secondpass.rerank.question import is_question
 from tests.evaluate.experiment_data import make_clustered_data, make_experiment_data
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
@@ -106,15 +107,68 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
         yield opened
 
 
-def test_a_search_by_tuned_weights_has_the_order_that_was_measured(index: Index) -> None:
+@pytest.fixture(scope="module")
+def collection(index: Index) -> Collection:
     sample = Collection.read(SAMPLE)
     stored = index.stored_ids([d for grades in sample.qrels.values() for d in grades])
-    kept = [q for q, grades in sample.qrels.items() if grades.keys() & set(stored)]
-    collection = replace(
+    kept = [q for q, grades in sample.qrels.items() if grades.keys() & set(stored or ())]
+    return replace(
         sample,
         queries={q: sample.queries[q] for q in kept},
         qrels={q: sample.qrels[q] for q in kept},
     )
+
+
+def test_the_reading_of_questions_is_tried_as_a_search_does_it(
+    index: Index, collection: Collection
+) -> None:
+    names = list(collection.queries)
+    # Every other one is no question.
+    texts = {
+        q: t if names.index(q) % 2 else f"history: {t[:-1]}"
+        for q, t in collection.queries.items()
+    }
+    mixed = replace(collection, queries=texts)
+    models, stages = ["bundled", "bundled-tiny"], FIRST_STAGES
+    data = collect(index, mixed, models=models, depths=[30], first_stages=stages)
+    assert (data.rescored.keys(), data.automatic) == ({"bundled-full"}, {"bundled-full"})
+    every = list_variants(data, Objective(data.collection.qrels))
+    again = [v for v in every if v.rescorer is not None]
+    assert {(v.model, v.order) for v in again} == {
+        ("bundled", "blend, questions rescored by bundled-full")
+    }
+    (first,) = (
+        v for v in again if v.settings[0].get("fusion", "rrf") == "rrf" and v.mode == "hybrid"
+    )
+    assert first.settings[0]["rescore"] == "auto"
+    (once,) = (
+        v
+        for v in every
+        if (v.model, v.order, v.mode) == ("bundled", "blend", "hybrid")
+        and v.settings[0].get("fusion", "rrf") == "rrf"
+    )
+    assert once.settings[0]["rescore"] == "none"
+    ranked, plain = first.ranked_ids(0), once.ranked_ids(0)
+    changed = {q for q in names if ranked[q] != plain[q]}
+    assert changed
+    assert changed <= {q for q in names if is_question(texts[q])}
+    for query in names[:6]:
+        found = index.search(texts[query], top_k=None, candidates=30)
+        assert ranked[query] == [r.id for r in found.results]
+    study = analyze(collect(index, mixed, depths=[30]))
+    (line,) = (s for s in summary_sentences(study) if s.startswith("Read again by"))
+    assert line.startswith("Read again by bundled-full for questions, the first of the")
+    keywords = {q: f"history {t[:-1]}" for q, t in texts.items() if not is_question(t)}
+    alone = replace(data, collection=replace(mixed, queries=keywords))
+    assert not rescored_variants(
+        alone, Objective(alone.collection.qrels), model="bundled", mode="hybrid", depth=30
+    )
+    assert tune(index, mixed, depths=[30], rescore=["none"]).settings["rescore"] == "none"
+
+
+def test_a_search_by_tuned_weights_has_the_order_that_was_measured(
+    index: Index, collection: Collection
+) -> None:
     data = collect(
         index,
         collection,

@@ -32,6 +32,7 @@ from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.blend import check_weights, weights_for
 from secondpass.rerank.policies.cascade import Margin, bundled_margin
 from secondpass.rerank.policies.rescore import one_window
+from secondpass.rerank.question import is_question
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.fusion import check_method
 from secondpass.types import ScoreKind
@@ -168,16 +169,12 @@ def collect(
     rescored: dict[str, ScoresByQuery] = {}
     for named, rescorer in rescorers.items():
         rescored[named] = score(rescorer, first_ids, one_window(ScoringOptions())).scores
-        composer = Composer()
-        composer.use_models({named: rescorer})
         for name, reranker in rerankers.items():
             if named not in automatic:
-                how: dict[str, object] = {"rescore": rescorer}
+                composed = Composer().compose(reranker, {"rescore": rescorer})
+                timed[rescored_name(name, named)] = composed
             elif reranker.default_rescorer == named:
-                how = {"rescore": RESCORE_AUTO, "blend": True}
-            else:
-                continue
-            timed[rescored_name(name, named)] = composer.compose(reranker, how)
+                timed[rescored_name(name, named)] = rescored_for_questions(reranker, rescorer)
     modes = index.retriever.modes or ("hybrid",)
     latencies = measure_latency(
         index,
@@ -204,6 +201,13 @@ def collect(
     )
 
 
+def rescored_for_questions(reranker: BaseReranker, rescorer: BaseReranker) -> BaseReranker:
+    """Return a reranker as a search uses it by default, with its own rescorer."""
+    composer = Composer()
+    composer.use_models({rescorer.model: rescorer})
+    return composer.compose(reranker, {"rescore": RESCORE_AUTO, "blend": True})
+
+
 def rescored_name(model: str, rescorer: str) -> str:
     """Return the name of a model whose first candidates another one reads again."""
     return f"{model} rescored by {rescorer}"
@@ -218,7 +222,12 @@ def rescored_variants(
     depth: int,
     fusion: str = "rrf",
 ) -> list[SearchVariant]:
-    """Return a variant for each model that read the first candidates again."""
+    """Return a variant for each model that read the first candidates again.
+
+    An automatic one has one after its own model, where there are questions to read for.
+    """
+    questions = any(map(is_question, data.collection.queries.values()))
+    automatic = {RESCORERS.get(model)} if questions else set()
     return [
         rescored_variant(
             data.collection.queries,
@@ -238,7 +247,7 @@ def rescored_variants(
             probabilities=data.probabilities.get(model),
         )
         for rescorer, scores in data.rescored.items()
-        if rescorer not in data.automatic or RESCORERS.get(model) == rescorer
+        if rescorer not in data.automatic or rescorer in automatic
     ]
 
 

@@ -27,6 +27,8 @@ from secondpass.evaluate.study import (
     verdict,
 )
 from secondpass.evaluate.variant_builders import WITH_NEIGHBORS
+from secondpass.evaluate.variants import SearchVariant
+from secondpass.option_values import RESCORE_AUTO
 
 _MAX_QUERIES_TO_JUDGE = 5000
 """Nobody judges more queries to settle a gain, so no larger number is suggested."""
@@ -44,7 +46,8 @@ def headline(study: Study) -> str:
         second_pass += ", blended with neighbors by fitted weights"
     elif best.variant.rescorer is not None:
         weight = best.settings["rescore_weight"]
-        second_pass += f", the first read again by {best.variant.rescorer} (weight {weight:g})"
+        of = "the first of questions" if _for_questions(best.variant) else "the first"
+        second_pass += f", {of} read again by {best.variant.rescorer} (weight {weight:g})"
     cost = f", +{best.added_ms:.0f} ms" if study.timed else ""
     brings = (
         f"{format_difference(gain.mean)} {study.measure} ± {format_number(gain.margin)},"
@@ -181,6 +184,11 @@ def _describe_smaller_depth(study: Study) -> list[str]:
     return []
 
 
+def _for_questions(variant: SearchVariant) -> bool:
+    """Return whether its rescorer reads for questions alone."""
+    return variant.settings[0].get("rescore") == RESCORE_AUTO
+
+
 def _describe_second_readings(study: Study) -> list[str]:
     """Return what each rescorer adds to the default blend of the chosen depth and model."""
     lines = []
@@ -194,8 +202,9 @@ def _describe_second_readings(study: Study) -> list[str]:
         )
         added = estimate_effect(result.values - blend.values)
         cost = f", +{result.added_ms - blend.added_ms:.0f} ms" if study.timed else ""
+        where = " for questions" if _for_questions(variant) else ""
         lines.append(
-            f"Read again by {variant.rescorer}, the first of the default blend of"
+            f"Read again by {variant.rescorer}{where}, the first of the default blend of"
             f" {variant.depth} bring {format_difference(added.mean)} ±"
             f" {format_number(added.margin)} more, {format_p_value(added.p)}{cost}."
         )
