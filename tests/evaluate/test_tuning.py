@@ -125,7 +125,7 @@ def test_the_reading_of_questions_is_tried_as_a_search_does_it(
     names = list(collection.queries)
     # Every other one is no question.
     texts = {
-        q: t if names.index(q) % 2 else f"history: {t[:-1]}"
+        q: t if names.index(q) % 2 else f"a page that says {t[:-1]}"
         for q, t in collection.queries.items()
     }
     mixed = replace(collection, queries=texts)
@@ -158,12 +158,13 @@ def test_the_reading_of_questions_is_tried_as_a_search_does_it(
     study = analyze(collect(index, mixed, depths=[30]))
     (line,) = (s for s in summary_sentences(study) if s.startswith("Read again by"))
     assert line.startswith("Read again by bundled-full for questions, the first of the")
-    keywords = {q: f"history {t[:-1]}" for q, t in texts.items() if not is_question(t)}
+    keywords = {q: t for q, t in texts.items() if not is_question(t)}
+    assert len(keywords) >= len(names) // 2
     alone = replace(data, collection=replace(mixed, queries=keywords))
     assert not rescored_variants(
         alone, Objective(alone.collection.qrels), model="bundled", mode="hybrid", depth=30
     )
-    assert tune(index, mixed, depths=[30], rescore=["none"]).settings["rescore"] == "none"
+    assert not collect(index, mixed, depths=[5], rescore=["none"]).rescored
 
 
 def test_a_search_by_tuned_weights_has_the_order_that_was_measured(
