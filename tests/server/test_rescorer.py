@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from secondpass.server.scheduler.queue import OverloadedError
 from secondpass.server.scheduler.scheduled_models import ScheduledReranker
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import Running, running
@@ -60,6 +61,26 @@ def test_the_model_can_be_named_and_is_not_served_otherwise(served: Running) -> 
     assert served.state.model("bundled-full").model == "bundled"
     ranked = {"query": "q", "documents": ["a", "b"], "model": "bundled-full"}
     assert call(served, "POST", "/rerank", ranked)["model"] == "bundled"
+
+
+def test_a_search_is_answered_where_it_has_no_time_for_it(
+    served: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OverloadedError(7.0)
+
+    monkeypatch.setattr(served.state.rescorer["bundled-full"], "score", refuse)
+    body = {"query": QUESTION}
+    found = call(served, "POST", "/indexes/docs/search", body)
+    assert found["status"] == "reranked"
+    assert (
+        "bundled-full did not rescore: OverloadedError: The server is busy" in found["reason"]
+    )
+    assert {r["id"] for r in found["results"]} == set(TEXTS)
+    asked = {"query": QUESTION, "rescore": "bundled-full"}
+    url = f"{served.url}/api/v1/indexes/docs/search"
+    refused = httpx2.post(url, json=asked, timeout=60)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "7")
 
 
 @pytest.mark.parametrize("changed", [{"rescore": False}, {"exits": True}])
