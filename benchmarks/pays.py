@@ -34,7 +34,6 @@ from secondpass.evaluate.collection import Collection as Judged
 from secondpass.evaluate.defaults import DEPTHS
 from secondpass.evaluate.experiment import (
     ExperimentData,
-    rescored_for_questions,
     rescored_name,
 )
 from secondpass.evaluate.first_stage import (
@@ -133,14 +132,18 @@ def _measure_latency(
         rerankers = {m: index.reranker(m) for m in models}
         for model in models:
             if (name := RESCORERS.get(model)) is not None:
-                rerankers[rescored_name(model, name)] = rescored_for_questions(
-                    rerankers[model], index.reranker(name)
-                )
+                rerankers[rescored_name(model, name)] = rerankers[model]
         modes = ("hybrid", "bm25", "vector")
         questions = list(collection.queries.values())
         with console.status(f"{collection.name}: timing"):
             return measure_latency(
-                index, questions, rerankers, DEPTHS, modes=modes, searches=10
+                index,
+                questions,
+                rerankers,
+                DEPTHS,
+                modes=modes,
+                searches=10,
+                automatic=rerankers.keys() - set(models),
             )
 
 

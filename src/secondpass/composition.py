@@ -146,8 +146,9 @@ class Composer:
             composed = Blend(composed, None if blend is True else blend, vectors=vectors)
         automatic = chosen["rescore"] == RESCORE_AUTO
         if automatic:
-            own = reranker if isinstance(reranker, BaseReranker) else composed.base
-            chosen["rescore"] = self.automatic_rescorer(own.default_rescorer, options)
+            chosen["rescore"] = self.automatic_rescorer(
+                reranker if isinstance(reranker, BaseReranker) else composed.base, options
+            )
         if chosen["rescore"] not in (None, RESCORE_NONE):
             rescorer = self._rescorer(chosen, automatic=automatic)
             composed = Rescored(
@@ -155,7 +156,6 @@ class Composer:
                 rescorer if states is None else states(rescorer),
                 window=chosen["rescore_window"],
                 weight=chosen["rescore_weight"],
-                questions_only=automatic,
             )
         if chosen["boost"]:
             composed = Boost(
@@ -166,16 +166,18 @@ class Composer:
         pinned = check_ids("pin", chosen["pin"])
         return Pinned(composed, first=pinned) if pinned else composed
 
-    def automatic_rescorer(self, own: str | None, options: Mapping[str, Any]) -> str | None:
+    def automatic_rescorer(
+        self, reranker: BaseReranker, options: Mapping[str, Any]
+    ) -> str | None:
         """Return the name of the model that rescores where `rescore` is "auto", or None.
 
-        It is the reranker's `own`, where scores are blended by their default weights, and no
+        It is the reranker's own, where scores are blended by their default weights, and no
         option trades quality for time: a cascade, a budget or early exit.
         """
         if options.get("blend", False) is not True or any(map(options.get, _FASTER)):
             return None
-        known = self._given is None or own in self._given
-        return own if known else None
+        name = reranker.default_rescorer
+        return name if self._given is None or name in self._given else None
 
     def _stack(
         self,

@@ -107,13 +107,22 @@ def test_the_search_survives_it(index: Index, folder: Path) -> None:
             again.search(QUESTION, rescore="bundled-full")
 
 
+def test_keywords_load_nothing(folder: Path) -> None:
+    with Index.open(folder) as again:
+        assert "load" in again.search("plague england 1348").timings
+        assert "load" not in again.search("plague england").timings
+        # The time of bundled-full alone: the other is there.
+        assert "load" in again.search(QUESTION).timings
+        assert "load" not in again.search(QUESTION).timings
+
+
 def test_only_the_models_that_are_given_rescore(index: Index, folder: Path) -> None:
     with Index.open(folder) as again:
         again.use_models({})
         assert ranking(again.search(QUESTION)) == ranking(
             index.search(QUESTION, rescore="none")
         )
-        assert again.rescorer(rerank=True, blend=True, rescore="auto") is None
+        assert again.rescorer(QUESTION, rerank=True, blend=True, rescore="auto") is None
 
 
 def test_a_list_of_documents_is_not_rescored() -> None:

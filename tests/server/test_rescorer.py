@@ -49,7 +49,7 @@ def test_a_question_is_read_again_through_the_queue(served: Running) -> None:
     assert not rescored(served, "river sea")
     assert not rescored(served, rescore="none")
     assert not rescored(served, rescore=None)
-    reader = served.state.rescorer["bundled-full"]
+    reader = served.state.default_rescorers["bundled-full"]
     assert isinstance(reader, ScheduledReranker)
     body = {"query": QUESTION, "document": "sea"}
     assert call(served, "POST", "/indexes/docs/explain", body)["rescorer"] == "bundled-full"
@@ -69,7 +69,7 @@ def test_a_search_is_answered_where_it_has_no_time_for_it(
     def refuse(*_: object) -> None:
         raise OverloadedError(7.0)
 
-    monkeypatch.setattr(served.state.rescorer["bundled-full"], "score", refuse)
+    monkeypatch.setattr(served.state.default_rescorers["bundled-full"], "score", refuse)
     body = {"query": QUESTION}
     found = call(served, "POST", "/indexes/docs/search", body)
     assert found["status"] == "reranked"
@@ -88,7 +88,7 @@ def test_a_server_can_do_without(tmp_path: Path, changed: dict[str, bool]) -> No
     with running(ServerSettings(data=tmp_path, **changed)) as found:
         fill(found)
         assert not rescored(found)
-        assert dict(found.state.rescorer) == {}
+        assert dict(found.state.default_rescorers) == {}
         assert list(found.state.rescorers) == ["bundled"]
 
 

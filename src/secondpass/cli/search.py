@@ -125,10 +125,9 @@ def _opening(
             loads = ("early_exit", "precision", "calibration_pairs")
             if bundled and not any(chosen[name] for name in loads):
                 chosen["rerank"] = load_reranker(chosen["rerank"])
-                named = chosen["rerank"].default_rescorer
-                named = Composer().automatic_rescorer(named, chosen)
-                if named and chosen["rescore"] == RESCORE_AUTO and is_question(query):
-                    rescorers[named] = load_reranker(named)
+                if chosen["rescore"] == RESCORE_AUTO and is_question(query):
+                    named = Composer().automatic_rescorer(chosen["rerank"], chosen)
+                    rescorers = {} if named is None else {named: load_reranker(named)}
             opening = options.open_source(index, over, config)
         with opening as opened:
             if rescorers:

@@ -102,7 +102,7 @@ class ShardedIndexes:
         self.watch(index)
         models = {name: state.loaded_model(name) for name in state.settings.loaded_models}
         search = ShardedSearch(index, embedder, models[state.models[0]], models)
-        search.use_models(state.rescorer)
+        search.use_models(state.default_rescorers)
         return ServedShards(key, search, place)
 
     def watch(self, index: ShardedIndex) -> None:

@@ -174,7 +174,7 @@ def collect(
                 composed = Composer().compose(reranker, {"rescore": rescorer})
                 timed[rescored_name(name, named)] = composed
             elif reranker.default_rescorer == named:
-                timed[rescored_name(name, named)] = rescored_for_questions(reranker, rescorer)
+                timed[rescored_name(name, named)] = reranker
     modes = index.retriever.modes or ("hybrid",)
     latencies = measure_latency(
         index,
@@ -182,6 +182,7 @@ def collect(
         timed,
         depths,
         modes=modes,
+        automatic=[rescored_name(name, r) for name in rerankers for r in automatic],
         neighbors=bool(first_stage.vectors),
         progress=_stage_progress(progress, "timing"),
     )
@@ -199,13 +200,6 @@ def collect(
         rescored,
         automatic,
     )
-
-
-def rescored_for_questions(reranker: BaseReranker, rescorer: BaseReranker) -> BaseReranker:
-    """Return a reranker as a search uses it by default, with its own rescorer."""
-    composer = Composer()
-    composer.use_models({rescorer.model: rescorer})
-    return composer.compose(reranker, {"rescore": RESCORE_AUTO, "blend": True})
 
 
 def rescored_name(model: str, rescorer: str) -> str:

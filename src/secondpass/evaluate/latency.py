@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from secondpass.option_values import RESCORE_NONE
+from secondpass.option_values import RESCORE_AUTO, RESCORE_NONE
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.blend import neighbor_part
 
@@ -59,13 +59,15 @@ def measure_latency(
     *,
     modes: Sequence[str] = ("hybrid",),
     searches: int = SEARCHES,
+    automatic: Collection[str] = (),
     neighbors: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Latencies:
     """Time searches of a sample of the queries, spread evenly over all of them.
 
-    The first search of each kind is not counted: it loads what later ones find loaded. With
-    `neighbors`, the part of that name of a blend is timed by itself.
+    The first search of each kind is not counted: it loads what later ones find loaded. Those of
+    `automatic` are the names of `models` whose first results are read again, as by default, and
+    not once. With `neighbors`, the part of that name of a blend is timed by itself.
     """
     step = max(1, len(queries) // searches)
     sample = list(queries)[::step][:searches]
@@ -88,13 +90,15 @@ def measure_latency(
             query, mode=mode, candidates=max(depths), rerank=False, return_documents=False
         ).timings["total"]
 
-    def reranked_search(model: BaseReranker, depth: int) -> Callable[[str], float]:
+    def reranked_search(name: str, depth: int) -> Callable[[str], float]:
+        model = models[name]
+        rescore = RESCORE_AUTO if name in automatic else RESCORE_NONE
         return lambda query: index.search(
             query,
             mode=modes[0],
             candidates=depth,
             rerank=model,
-            rescore=RESCORE_NONE,
+            rescore=rescore,
             return_documents=False,
         ).timings["rerank"]
 
@@ -113,8 +117,8 @@ def measure_latency(
     return Latencies(
         {mode: measure(first_stage_search(mode)) for mode in modes},
         {
-            (name, depth): measure(reranked_search(model, depth))
-            for name, model in models.items()
+            (name, depth): measure(reranked_search(name, depth))
+            for name in models
             for depth in depths
         },
         {depth: measure(neighbors_of(depth)) for depth in depths if neighbors},

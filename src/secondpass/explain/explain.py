@@ -39,7 +39,6 @@ from secondpass.rerank.inputs import (
     check_query,
     to_candidates,
 )
-from secondpass.rerank.question import is_question
 from secondpass.rerank.score import Score
 from secondpass.rerank.scoring_options import ScoringOptions, field_text
 from secondpass.retrieve.bm25 import Analyzer, TermScore, fit_bm25
@@ -84,10 +83,8 @@ def explain(
     options = ScoringOptions(check_fields(fields))
     reranker = index.reranker(rerank)
     rules, composer = parse_boosts(boost), Composer()
-    found_rescorer = index.rescorer(rerank=rerank, blend=blend, rescore=rescore)
-    rescorer = None
-    if found_rescorer is not None and (rescore != RESCORE_AUTO or is_question(query)):
-        rescorer = RememberedScores(found_rescorer, options.fields)
+    second = index.rescorer(query, rerank=rerank, blend=blend, rescore=rescore)
+    rescorer = None if second is None else RememberedScores(second, options.fields)
 
     def policies(known: BaseReranker) -> BaseReranker:
         chosen = {

@@ -14,6 +14,7 @@ from secondpass.options import PolicyOptions, Rerank
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.boost_values import Matches
 from secondpass.rerank.policies.blend import VectorLookup
+from secondpass.rerank.question import is_question
 
 DEFAULT = "bundled"
 """The model of a search that was made without a reranker of its own."""
@@ -62,15 +63,17 @@ class SearchRerankers:
             return chosen
         return self._composer.load(str(chosen))
 
-    def find_rescorer(self, options: Mapping[str, Any]) -> BaseReranker | None:
+    def find_rescorer(self, query: str, options: Mapping[str, Any]) -> BaseReranker | None:
         """Return what rescores by the options `rerank`, `blend` and `rescore`; None for none.
 
         It uses the stored states, where there are some.
         """
         rescore = options["rescore"]
         if rescore == RESCORE_AUTO:
-            own = self.load(options["rerank"]).default_rescorer
-            rescore = self._composer.automatic_rescorer(own, options)
+            if not is_question(query):
+                return None
+            reranker = self.load(options["rerank"])
+            rescore = self._composer.automatic_rescorer(reranker, options)
         return None if rescore in (None, RESCORE_NONE) else self.load_with_states(rescore)
 
     def load_with_states(self, rerank: Rerank) -> BaseReranker:

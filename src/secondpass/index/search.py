@@ -24,7 +24,7 @@ from secondpass.index.capabilities import (
 from secondpass.index.placement import check_placement
 from secondpass.index.rounds import BestOfQueries, ReadOnce, reads_in_rounds
 from secondpass.option_types import check_second_pass, declared, takes, with_defaults
-from secondpass.option_values import RESCORE_NONE
+from secondpass.option_values import RESCORE_AUTO, RESCORE_NONE
 from secondpass.options import Rerank, RerankOptions, SearchOptions
 from secondpass.rerank.base import BaseReranker, too_long
 from secondpass.rerank.inputs import (
@@ -34,6 +34,7 @@ from secondpass.rerank.inputs import (
     check_query,
 )
 from secondpass.rerank.policies.fallback import check_chain, check_on_failure
+from secondpass.rerank.question import is_question
 from secondpass.types import (
     Candidate,
     Document,
@@ -123,6 +124,8 @@ class Search:
         chosen = _check_options(options)
         queries = check_queries(query, chosen["query_variants"])
         query, variants = queries[0], queries[1:]
+        if chosen["rescore"] == RESCORE_AUTO and not is_question(query):
+            chosen["rescore"] = None
         mode_note = self._choose_mode(chosen)
         check_offers(self._retriever, self._passages, chosen)
         placement = make_placement(chosen)
@@ -295,9 +298,12 @@ class Search:
             raise InputError("False names no reranker")
         return self._rerankers.load_with_states(rerank)
 
-    def rescorer(self, **options: Any) -> BaseReranker | None:
-        """Return what rescores by the options `rerank`, `blend` and `rescore` of `search`."""
-        return self._rerankers.find_rescorer(options)
+    def rescorer(self, query: str, **options: Any) -> BaseReranker | None:
+        """Return what rescores by the options `rerank`, `blend` and `rescore` of `search`.
+
+        None where nothing does.
+        """
+        return self._rerankers.find_rescorer(query, options)
 
     def use_models(self, models: Mapping[str, BaseReranker]) -> None:
         """Use these rerankers for their names, and no others where `rescore` is "auto"."""

@@ -71,14 +71,14 @@ class ServedIndex:
         metadata: Mapping[str, Any],
         embedder: Embedder,
         reranker: BaseReranker,
-        rescorer: Mapping[str, BaseReranker],
+        rescorers: Mapping[str, BaseReranker],
         queue: WorkQueue,
     ) -> None:
         self.key = key
         self.metadata = dict(metadata)
         self._file, self._path = file, index
         self._embedder, self._reranker, self._queue = embedder, reranker, queue
-        self._rescorer = rescorer
+        self._rescorers = rescorers
         self._index: Index | None = None
         self._lock = threading.Lock()
 
@@ -156,7 +156,7 @@ class ServedIndex:
                     reranker=self._reranker,
                     **options,
                 )
-                self._index.use_models(self._rescorer)
+                self._index.use_models(self._rescorers)
             return self._index
 
     def add(
@@ -265,7 +265,7 @@ class IndexCatalog:
     `data` is the folder of those that clients create; None where they may create none.
     `served` are the indexes that the server was started with, and `databases` the URLs of what
     is searched like them: they belong to the tenant "default" and are not deleted.
-    `rescorer`: by its name, what rescores searches; None for nothing.
+    `rescorers`: what rescores searches where they do not say, by its name; None for nothing.
     `open_served`: makes the former, where they are not opened in this process. Safe to use from
     several threads at once.
     """
@@ -278,7 +278,7 @@ class IndexCatalog:
         *,
         embedder: Embedder,
         reranker: BaseReranker,
-        rescorer: Mapping[str, BaseReranker] | None = None,
+        rescorers: Mapping[str, BaseReranker] | None = None,
         queue: WorkQueue,
         open_served: OpenServed | None = None,
     ) -> None:
@@ -286,7 +286,7 @@ class IndexCatalog:
         self._models: dict[str, Any] = {
             "embedder": embedder,
             "reranker": reranker,
-            "rescorer": rescorer or {},
+            "rescorers": rescorers or {},
             "queue": queue,
         }
         self._lock = threading.RLock()
@@ -301,7 +301,7 @@ class IndexCatalog:
         for name, url in (databases or {}).items():
             key = IndexKey(TENANT, DEFAULT_NAMESPACE, name)
             database = Database(
-                name, url, embedder=embedder, reranker=reranker, rescorer=rescorer or {}
+                name, url, embedder=embedder, reranker=reranker, rescorers=rescorers or {}
             )
             self._indexes[key] = ServedDatabase(key, database)
         self._served = frozenset(self._indexes)

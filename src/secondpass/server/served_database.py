@@ -44,12 +44,12 @@ class Database:
         *,
         embedder: Embedder,
         reranker: BaseReranker,
-        rescorer: Mapping[str, BaseReranker] | None = None,
+        rescorers: Mapping[str, BaseReranker] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self.redacted = name, redact(url)
         self._url, self._clock = url, clock
-        self._embedder, self._reranker, self._rescorer = embedder, reranker, rescorer or {}
+        self._embedder, self._reranker, self._rescorers = embedder, reranker, rescorers or {}
         self._search: _WatchedSearch | None = None
         self._lock = threading.Lock()
         self._failures = 0
@@ -131,7 +131,7 @@ class Database:
     def _watch_open(self) -> _WatchedSearch:
         try:
             search = _WatchedSearch(self, self._url, self._reranker, embedder=self._embedder)
-            search.use_models(self._rescorer)
+            search.use_models(self._rescorers)
         except SecondpassError as error:
             self._failures = _FAILURES
             self._record(error)

@@ -126,11 +126,11 @@ class ServerState:
 
     @property
     def rescorers(self) -> Mapping[str, BaseReranker]:
-        """The rerankers that a search can be rescored by, by name."""
+        """The rerankers that a request can name to rescore a search, by name."""
         return {name: self._models[name] for name in self.settings.loaded_models}
 
     @property
-    def rescorer(self) -> Mapping[str, BaseReranker]:
+    def default_rescorers(self) -> Mapping[str, BaseReranker]:
         """What rescores searches where a request does not say, by its name; {} for nothing."""
         name = self.settings.rescorer
         return {} if name is None else {name: self._models[name]}
@@ -235,7 +235,7 @@ class ServerState:
             self.settings.databases,
             embedder=embedder,
             reranker=self._models[self.models[0]],
-            rescorer=self.rescorer,
+            rescorers=self.default_rescorers,
             queue=self.queue,
             open_served=None if elsewhere is None else open_elsewhere,
         )

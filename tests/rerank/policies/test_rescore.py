@@ -133,17 +133,6 @@ def test_a_rescorer_that_fails_leaves_the_ranking() -> None:
         )
 
 
-def test_a_query_that_is_no_question_can_be_left_as_it_is() -> None:
-    first, second = ByText("first", a=3, b=2), ByText("second", a=0, b=5)
-    rescored = Rescored(first, second, weight=9, questions_only=True)
-    keywords = rescored.rerank("plague england", documents("a", "b"))
-    assert [(r.id, r.score) for r in keywords.results] == [("a", 3), ("b", 2)]
-    assert keywords.results[0].score_kind is ScoreKind.LOGIT
-    assert second.asked == []
-    question = rescored.rerank("When did the plague come?", documents("a", "b"))
-    assert [r.id for r in question.results] == ["b", "a"]
-
-
 def test_a_reranker_that_fails_is_not_rescored() -> None:
     second = ByText("second", a=1, b=2)
     options = {"rescore": second, "on_failure": "fallback"}

@@ -16,7 +16,6 @@ from secondpass.rerank.inputs import require_count
 from secondpass.rerank.policies.blend import standardize
 from secondpass.rerank.policies.score_transform import add_to_scores
 from secondpass.rerank.policies.wrapper import RerankerWrapper, join_reasons, total_cost
-from secondpass.rerank.question import is_question
 from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, Status
@@ -48,8 +47,6 @@ class Rescored(RerankerWrapper):
       scores before, where no candidate seems relevant; above 0. Where the wrapped reranker
       gives probabilities, it is multiplied by 2 / (2 + m), where m is their sum: what answers
       is worth a second reading, the order of many that are relevant is not.
-    - `questions_only`: whether the scores of a query that is no question (`is_question`) are
-      passed through.
 
     Of a long text, a rescorer in this process reads the window that has most of the query's
     words: what it adds does not grow with what it reads, and its time does.
@@ -73,7 +70,6 @@ class Rescored(RerankerWrapper):
         *,
         window: int = RESCORE_WINDOW,
         weight: float = RESCORE_WEIGHT,
-        questions_only: bool = False,
     ) -> None:
         super().__init__(reranker)
         self.rescorer = rescorer
@@ -83,7 +79,6 @@ class Rescored(RerankerWrapper):
         if not (math.isfinite(weight) and weight > 0):
             raise InputError(f"rescore_weight must be a number above 0, not {weight!r}")
         self.weight = float(weight)
-        self.questions_only = questions_only
 
     def models_without_instructions(self) -> tuple[str, ...]:
         """Return those of both rerankers."""
@@ -101,8 +96,6 @@ class Rescored(RerankerWrapper):
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Score with the wrapped reranker, then add what the rescorer says of the first."""
-        if self.questions_only and not is_question(query):
-            return self.reranker.score(query, candidates, options)
         count = options.top_k
         wanted = None if count is None else max(count, self.window)
         first = self.reranker.score(query, candidates, replace(options, top_k=wanted))
