@@ -101,8 +101,8 @@ def collect(
     bundled cheap model scores them too, and each model that has a margin for it is timed
     behind it. The models of `rescore` read what comes first in the default blend of each model,
     at each depth; "auto" stands for those that go with the models, "none" for none. Raises
-    InputError for fewer than 10 queries (fitting and evaluating need some
-    each), no depth, ids of which none is in the index, or an impossible cascade.
+    InputError for fewer than 10 queries (fitting and evaluating need some each), no depth, ids
+    of which none is in the index, or an impossible cascade.
     """
     depths = check_depths(depths)
     check_query_count(collection)
