@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -369,3 +370,20 @@ def test_what_a_record_is_of(folder: Path, tmp_path: Path) -> None:
         PrecomputedReranker(open_folder(tmp_path / "other")).states_digest
         != reader.states_digest
     )
+
+
+def test_texts_that_were_never_read_are_tokenized_once(reader: PrecomputedReranker) -> None:
+    tokenizer = reader.encoder.tokenizer
+    encode, texts = tokenizer.encode, [f"the river {i} and the sea" for i in range(9)]
+    seen: list[str] = []
+
+    def counting(some: Sequence[str], limit: int) -> object:
+        seen.extend(some)
+        return encode(some, limit)
+
+    tokenizer.encode = counting  # type: ignore[method-assign,assignment]
+    try:
+        reader.rerank("a river", texts)
+    finally:
+        tokenizer.encode = encode  # type: ignore[method-assign]
+    assert [seen.count(text) for text in texts] == [1] * len(texts)

@@ -190,3 +190,41 @@ def test_only_the_texts_used_last_are_cached(
     for _ in range(2):
         assert len(segmenter.segment([LONG], **options)) == 1
     assert segmenter.tokenized == 8
+
+
+def test_what_was_just_segmented_is_not_tokenized_again(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"max_tokens": 16, "passages": PassageAggregation(), "reach": 1000}
+    texts = [*TEXTS, LONG]
+    segmenter = Counting(tokenizer)
+    keys = [key for found in segmenter.segment(texts, **options) for key in found.keys]
+    fresh = Segmenter(tokenizer).sequences(texts, **options)
+    taken = segmenter.take_recent(keys)
+    assert taken.keys() == set(keys)
+    for key, (ids, types) in taken.items():
+        assert ids.tolist() == fresh[key][0].tolist()
+        assert types.tolist() == fresh[key][1].tolist()
+    # Once: what is encoded is not needed again.
+    assert segmenter.take_recent(keys) == {}
+    assert segmenter._recent_tokens == 0
+    monkeypatch.setattr(segments, "_RECENT_TOKENS", 40)
+    segmenter = Counting(tokenizer)
+    keys = [key for found in segmenter.segment(texts, **options) for key in found.keys]
+    assert 0 < segmenter._recent_tokens <= 40
+    last = segmenter.take_recent(keys)
+    assert keys[-1] in last
+    assert len(last) < len(keys)
+    assert segmenter.tokenized == len(texts)
+
+
+@given(st.lists(st.integers(0, 600), max_size=50))
+def test_steps_of_any_length(differences: list[int]) -> None:
+    ends = [sum(differences[: i + 1]) for i in range(len(differences))]
+    written = token_steps(ends)
+    read, more = [], 0
+    for digit in written:
+        more += int(digit, 16)
+        if digit != "f":
+            read.append(more)
+    assert read == ends

@@ -197,8 +197,7 @@ class PrecomputedReranker(BaseReranker):
         for text, segments in zip(texts, self.segment(texts), strict=True):
             text_of |= dict.fromkeys(segments.keys, text)
         missing = list(text_of) if self.store is None else self.store.missing(text_of)
-        texts = list(dict.fromkeys(text_of[key] for key in missing))
-        sequences = self.sequences(texts, options)
+        sequences = self._sequences_of(missing, text_of, options)
         return [sequences[key] for key in missing]
 
     def _segment(
@@ -393,10 +392,18 @@ class PrecomputedReranker(BaseReranker):
         text_of = {key: text for text, s in segments for key in s.keys}
 
         def sequences(keys: Collection[bytes]) -> Mapping[bytes, TokenSequence]:
-            return self.sequences(list({text_of[key]: None for key in keys}), options)
+            return self._sequences_of(keys, text_of, options)
 
         lengths = {k: n for _, s in segments for k, n in zip(s.keys, s.lengths, strict=True)}
         return RecordLookup(self._record_encoder, self.cache, self.store, lengths, sequences)
+
+    def _sequences_of(
+        self, keys: Collection[bytes], text_of: Mapping[bytes, Text], options: ScoringOptions
+    ) -> Mapping[bytes, TokenSequence]:
+        """Return the token sequences of windows, of which unknown ones are tokenized."""
+        recent = self._segmenter.take_recent(keys)
+        texts = list({text_of[key]: None for key in keys if key not in recent})
+        return recent | self.sequences(texts, options) if texts else recent
 
     def _skipped(
         self, scorer: WindowScorer, texts: Sequence[Text], options: ScoringOptions

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import starmap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence
@@ -18,6 +17,8 @@ Text = tuple[str, str]
 
 # About 500 bytes each.
 _CACHE_WINDOWS = 32_768
+# The sequences of as many tokens, 16 bytes each, are kept until they are encoded.
+_RECENT_TOKENS = 65_536
 # Part of each key: another algorithm must not find the segments of this one.
 _VERSION = 2
 # Hashing a longer text would take longer than tokenizing its first windows.
@@ -48,6 +49,8 @@ class Segmenter:
         self._tokenizer = tokenizer
         self._cache: OrderedDict[bytes, Segments] = OrderedDict()
         self._cached_windows = 0
+        self._recent: OrderedDict[bytes, TokenSequence] = OrderedDict()
+        self._recent_tokens = 0
         self._lock = threading.Lock()
 
     def _documents(
@@ -92,9 +95,12 @@ class Segmenter:
             stored = store.get_segments(list(texts_by_key))
             segments |= {texts_by_key[key]: value for key, value in stored.items()}
         missing = [text for text in keys if text not in segments]
-        # One after the other: only the keys of a text's windows stay in memory.
+        # One after the other: only the keys of a text's windows, and the last sequences, stay
+        # in memory.
         documents = self._documents(missing, max_tokens, passages, reach)
-        segments.update(zip(missing, starmap(_to_segments, documents), strict=True))
+        for text, (tokens, sequences) in zip(missing, documents, strict=True):
+            segments[text] = _to_segments(tokens, sequences)
+            self._keep_recent(dict(zip(segments[text].keys, sequences, strict=True)))
         computed = {key: segments[t] for t in missing if (key := keys[t]) is not None}
         if not write:
             # In memory they would pass for stored ones.
@@ -110,6 +116,26 @@ class Segmenter:
                 _, dropped = self._cache.popitem(last=False)
                 self._cached_windows -= len(dropped.keys)
         return [segments[text] for text in texts]
+
+    def take_recent(self, keys: Iterable[bytes]) -> dict[bytes, TokenSequence]:
+        """Return the token sequences that are still known since `segment` made their keys.
+
+        Each is returned once: who encodes it has no use for it afterwards.
+        """
+        with self._lock:
+            known = {key: self._recent.pop(key) for key in keys if key in self._recent}
+            self._recent_tokens -= sum(len(ids) for ids, _ in known.values())
+        return known
+
+    def _keep_recent(self, sequences: Mapping[bytes, TokenSequence]) -> None:
+        with self._lock:
+            for key, sequence in sequences.items():
+                if key not in self._recent:
+                    self._recent[key] = sequence
+                    self._recent_tokens += len(sequence[0])
+            while self._recent_tokens > _RECENT_TOKENS:
+                _, (ids, _) = self._recent.popitem(last=False)
+                self._recent_tokens -= len(ids)
 
     def sequences(
         self,

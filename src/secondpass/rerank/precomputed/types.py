@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,13 +107,19 @@ class Segments:
 
 def token_steps(ends: Sequence[int]) -> str:
     """Return ascending offsets as differences, a hexadecimal digit each; f for 15 and more."""
-    steps: list[str] = []
-    previous = 0
-    for end in ends:
-        more, rest = divmod(end - previous, _GOES_ON)
-        steps.append("f" * more + f"{rest:x}")
-        previous = end
-    return "".join(steps)
+    differences = [end - start for start, end in pairwise((0, *ends))]
+    if max(differences, default=0) < len(_STEPS):
+        return "".join([_STEPS[difference] for difference in differences])
+    return "".join(map(_step, differences))
+
+
+def _step(difference: int) -> str:
+    more, rest = divmod(difference, _GOES_ON)
+    return "f" * more + f"{rest:x}"
+
+
+# Of nearly all tokens.
+_STEPS = tuple(map(_step, range(256)))
 
 
 @dataclass(frozen=True, slots=True)
