@@ -15,6 +15,7 @@ import pytest
 from secondpass import InputError
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, running
+from tests.server.load import until
 
 ASK = json.dumps({"query": QUERY, "documents": TEXTS}).encode()
 
@@ -79,7 +80,8 @@ def test_a_body_that_does_not_come_is_408_in_the_words_of_its_dialect(
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"did not arrive within 0.3 seconds" in answer
         assert found.state.active_requests == 0
-        assert httpx2.post(f"{found.url}/v1/rerank", content=ASK).status_code == 200
+        # On a busy machine a whole request may take as long as this one may not.
+        until(lambda: httpx2.post(f"{found.url}/v1/rerank", content=ASK).status_code == 200)
 
 
 def test_a_body_that_trickles_has_no_longer(model: str) -> None:
