@@ -37,8 +37,7 @@ class TokenScorerConfig:
     """The shapes of a scorer.
 
     - `width`: values of a query token's state; `hidden`: of an embedding; `codes`: of a stored
-      token; `matching`: of the axes in which a
-      reranker compares both.
+      token; `matching`: of the axes in which a reranker compares both.
     - `summary`: values that describe what the query asks for; `units`: of a token's features;
       `reach`: tokens that a token's features are mixed with, itself included.
     """
